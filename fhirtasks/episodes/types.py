@@ -1,0 +1,126 @@
+"""What happens in an episode, as plain values: actions, observations, writes, the whole run.
+
+The environment dispatches what it parsed from the raw assistant text, so an expert's episode and a model's take one path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from fhirtasks.fhir.jsontext import Json
+
+Protocol: TypeAlias = Literal["text"]
+Mode: TypeAlias = Literal["clinical", "compat"]
+"""``clinical``: valid R4, executed writes, meaning. ``compat``: the public benchmark's rules to the letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """Read: ``url`` is absolute, percent-encoded."""
+
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Create: ``body`` is a JSON value (numbers int or Decimal), sent to ``url``."""
+
+    url: str
+    body: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """End with an answer: a JSON list."""
+
+    answer: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """Text that is no action of the protocol; ``reason`` is one clause for a report."""
+
+    reason: str
+
+
+Action: TypeAlias = Get | Post | Finish | Invalid
+Answer: TypeAlias = list[Json]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the agent is shown after an action. ``body`` is the server's part of ``text`` (a substring of it)."""
+
+    text: str
+    status: int
+    body: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """A POST that took effect. ``reference`` is ``Type/id`` as created; ``body`` is the posted JSON text."""
+
+    url: str
+    reference: str
+    body: str
+
+
+EpisodeStatus: TypeAlias = Literal["completed", "agent invalid action", "task limit reached"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One assistant message, what was parsed from it, and what came back (None after the last one)."""
+
+    raw: str
+    action: Action
+    observation: Observation | None
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A finished run. ``messages`` is the whole conversation, prompt first, assistant text raw.
+
+    ``result`` is the text inside ``FINISH(...)`` as the dialect cuts it, None unless the status is ``completed``.
+    """
+
+    task_id: str
+    messages: tuple[Message, ...]
+    turns: tuple[Turn, ...]
+    status: EpisodeStatus
+    result: str | None
+    writes: tuple[Write, ...] = field(default=())
+
+    @property
+    def raws(self) -> tuple[str, ...]:
+        """The raw assistant texts, in order: all that a replay needs."""
+        return tuple(turn.raw for turn in self.turns)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicTask:
+    """All that a solver or a policy is told. ``slots`` holds only values that the prompt shows, as they stand there."""
+
+    id: str
+    family: str
+    protocol: Protocol
+    mode: Mode
+    now: str
+    instruction: str
+    context: str
+    slots: dict[str, str]
+    base: str
+    """The service's base URL with its trailing slash, as the prompt shows it."""
+    tools: tuple[Json, ...] = ()
+
+
+Solver: TypeAlias = Callable[[PublicTask], Generator[Get | Post, Observation, Answer]]
+"""Yields actions, is sent observations, returns the answer (which the environment turns into FINISH)."""

@@ -1,0 +1,53 @@
+"""JSON whose numbers keep their text: FHIR decimals carry their precision, so ``1.10`` is not ``1.1``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+import msgspec
+import orjson
+
+Json: TypeAlias = Any
+"""A JSON value; fractions are ``Decimal`` when read by :func:`loads`."""
+
+
+def loads(text: str | bytes) -> Json:
+    """Parses JSON; fractions and exponents become ``Decimal`` (exact). ValueError for bad text, NaN and Infinity."""
+    return json.loads(text, parse_float=Decimal, parse_constant=_refuse)
+
+
+def dumps(value: Json) -> str:
+    """Compact JSON text in the order given; a ``Decimal`` is printed digit for digit (``Decimal("1.10")`` -> ``1.10``)."""
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{dumps(str(key))}:{dumps(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(dumps(item) for item in value) + "]"
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def minify(text: str | bytes) -> str:
+    """The same JSON text without insignificant white space; every scalar keeps its text. ValueError if malformed."""
+    data = text.encode() if isinstance(text, str) else text
+    try:
+        return msgspec.json.format(data, indent=-1).decode()
+    except msgspec.DecodeError as error:
+        raise ValueError(str(error)) from error
+
+
+def canonical(value: Json) -> bytes:
+    """Canonical bytes for hashing: sorted keys, no white space, UTF-8. Decimals belong in strings (orjson refuses them)."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def content_hash(value: Json) -> str:
+    """sha256 over :func:`canonical`, in hex."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def _refuse(constant: str) -> Json:
+    raise ValueError(f"{constant} is not JSON")
