@@ -40,9 +40,13 @@ class Finish:
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """Text that is no action of the protocol; ``reason`` is one clause for a report."""
+    """Text that is no action of the protocol; ``reason`` is one clause for a report.
+
+    ``ends`` is False for a POST whose body is not JSON: that is answered, and the episode goes on.
+    """
 
     reason: str
+    ends: bool = True
 
 
 Action: TypeAlias = Get | Post | Finish | Invalid

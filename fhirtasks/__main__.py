@@ -1,0 +1,5 @@
+"""``python -m fhirtasks``."""
+
+from fhirtasks.cli import main
+
+main()

@@ -1,0 +1,342 @@
+"""The ``fhirtasks`` command: a thin layer that parses arguments, calls one room, and prints.
+
+Results go to stdout (with ``--json`` exactly one JSON value), progress and errors to stderr. Exit codes: 0 good, 1 the thing
+checked is not good, 2 misuse or bad input.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from fhirtasks import __version__
+from fhirtasks.errors import UserError
+
+app = typer.Typer(
+    name="fhirtasks",
+    help="Verified demonstrations and deterministic environments for clinical agents, made from FHIR R4 records.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout.")]
+Graph = Annotated[Path, typer.Option("--graph", help="The graph, a DuckDB file.")]
+OptionalGraph = Annotated[Path | None, typer.Option("--graph", help="The graph, a DuckDB file.")]
+
+
+@app.command()
+def load(
+    sources: Annotated[list[str], typer.Argument(help="NDJSON(.gz), Bundles, folders, zip/tar, or a server's base URL.")],
+    graph: Graph,
+    licence: Annotated[str | None, typer.Option("--license", help="The sources' licence, an SPDX name.")] = None,
+    origin: Annotated[str | None, typer.Option("--origin", help="Where the sources come from; kept with them.")] = None,
+    on_conflict: Annotated[str, typer.Option(help="Different bodies under one id: keep all, or error.")] = "keep",
+    as_json: Json = False,
+) -> None:
+    """Load FHIR R4 records into a graph; loading again, in any order, changes nothing."""
+    from fhirtasks.graph.load import load as load_graph
+
+    if on_conflict not in ("keep", "error"):
+        raise UserError(f"--on-conflict is {on_conflict!r}; it takes keep or error.")
+    report = load_graph(
+        sources,
+        graph,
+        licence=licence,
+        origin=origin,
+        on_conflict="error" if on_conflict == "error" else "keep",
+        progress=_progress,
+    )
+    _print(report.as_json(), as_json, _load_text)
+
+
+@app.command()
+def populate(
+    graph: Graph,
+    patients: Annotated[int, typer.Option(help="How many synthetic patients.", min=1)] = 200,
+    seed: Annotated[int, typer.Option(help="Same seed, same patients.")] = 0,
+    patients_from: Annotated[
+        Path | None, typer.Option(help="A task file: make charts for the patients it mentions, for dry runs.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add embedded synthetic patients to a graph."""
+    from fhirtasks.population.populate import populate as populate_graph
+
+    report = populate_graph(graph, patients=patients, seed=seed, patients_from=patients_from, progress=_progress)
+    _print(report.as_json(), as_json, _load_text)
+
+
+@app.command()
+def families(as_json: Json = False) -> None:
+    """List every family: domain, kind, modes, protocols, branches."""
+    from fhirtasks.tasks.registry import families as all_families
+
+    rows = [
+        {
+            "name": family.name,
+            "domain": family.domain,
+            "kind": family.kind,
+            "modes": list(family.modes),
+            "protocols": list(family.protocols),
+            "branches": [branch.name for branch in family.branches],
+        }
+        for family in all_families()
+    ]
+    _print(rows, as_json, _families_text)
+
+
+@app.command()
+def build(
+    out: Annotated[Path, typer.Option("--out", help="The release folder to write.")],
+    graph: OptionalGraph = None,
+    patients: Annotated[int | None, typer.Option(help="Without --graph: embedded patients to make (200).", min=1)] = None,
+    family: Annotated[list[str] | None, typer.Option("--families", help="Name or glob; repeat for more.")] = None,
+    mode: Annotated[str, typer.Option(help="clinical, or compat (a public benchmark's rules).")] = "clinical",
+    protocol: Annotated[str | None, typer.Option(help="How the agent speaks; default text.")] = None,
+    per_family: Annotated[int, typer.Option(help="Trajectories per family.", min=1)] = 240,
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    holdout: Annotated[list[Path] | None, typer.Option("--holdout", help="A benchmark's task file to keep out.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes; the bytes do not depend on it.", min=1)] = 1,
+    tokenizer: Annotated[Path | None, typer.Option(help="A tokenizer folder, for token counts.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Build a release: sample, solve, replay, grade, deduplicate, filter, write. Run again to resume."""
+    from fhirtasks.synthesis.build import BuildConfig
+    from fhirtasks.synthesis.build import build as build_release
+
+    if mode not in ("clinical", "compat"):
+        raise UserError(f"--mode is {mode!r}; it takes clinical or compat.")
+    if protocol not in (None, "text"):
+        raise UserError(f"--protocol is {protocol!r}; this version speaks text.")
+    if graph is not None and patients is not None:
+        raise UserError("--graph and --patients exclude each other; give the graph, or the number of patients to make.")
+    config = BuildConfig(
+        out=out,
+        graph=graph,
+        patients=patients if patients is not None else 200,
+        families=tuple(family or ()),
+        mode="compat" if mode == "compat" else "clinical",
+        per_family=per_family,
+        seed=seed,
+        holdouts=tuple(holdout or ()),
+        workers=workers,
+        tokenizer=tokenizer,
+    )
+    report = build_release(config, progress=_progress)
+    _print(report.as_json(), as_json, _build_text)
+    if not report.complete:
+        raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A release folder.")],
+    no_hashes: Annotated[bool, typer.Option("--no-hashes", help="Do not compare the manifest's hashes.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Replay and re-grade every row of a release from the folder alone; 1 if anything differs."""
+    from fhirtasks.release.verify import verify as verify_release
+
+    report = verify_release(folder, hashes=not no_hashes, progress=_progress)
+    _print(report.as_json(), as_json, _verify_text)
+    if report.failures:
+        raise typer.Exit(1)
+
+
+@app.command()
+def grade(
+    episodes: Annotated[Path, typer.Argument(help="JSONL: a task id and its messages, raw, per line.")],
+    tasks: Annotated[Path, typer.Option(help="A release folder, or a benchmark's task file.")],
+    graph: OptionalGraph = None,
+    mode: Annotated[str | None, typer.Option(help="Judge by clinical or compat rules; default the task's own.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Judge recorded transcripts, ours or anyone's."""
+    from fhirtasks.evaluation.grade import grade_file
+
+    _print(grade_file(tasks, episodes, graph, mode), as_json, _grade_text)
+
+
+@app.command()
+def audit(
+    folder: Annotated[Path, typer.Argument(help="A release folder.")],
+    holdout: Annotated[list[Path], typer.Option("--holdout", help="A benchmark's task file; repeat for more.")],
+    as_json: Json = False,
+) -> None:
+    """Search every text of a release for held-out patients and instructions; 1 if one is found."""
+    from fhirtasks.leakage.audit import audit as audit_release
+
+    report = audit_release(folder, holdout, progress=_progress)
+    _print(report.as_json(), as_json, _audit_text)
+    if not report.clean:
+        raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    graph: Graph,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8080,
+    style: Annotated[str, typer.Option(help="compact, or hapi (as the benchmark's server prints).")] = "compact",
+    as_json: Json = False,
+) -> None:
+    """Serve a graph as a FHIR server over HTTP; what is posted lives until it stops."""
+    from fhirtasks.service.http import serve as serve_graph
+
+    if style not in ("compact", "hapi"):
+        raise UserError(f"--style is {style!r}; it takes compact or hapi.")
+
+    def announce(base: str) -> None:
+        _print({"base": base}, as_json, lambda value: f"Serving {graph} at {value['base']}")
+        sys.stdout.flush()
+
+    serve_graph(graph, host=host, port=port, style="hapi" if style == "hapi" else "compact", announce=announce)
+
+
+@app.command()
+def evaluate(
+    tasks: Annotated[Path, typer.Option(help="A release folder, or a benchmark's task file.")],
+    policy: Annotated[list[str] | None, typer.Option(help="expert, a floor, or model; repeat for more.")] = None,
+    graph: OptionalGraph = None,
+    split: Annotated[str | None, typer.Option(help="Only this split of a release.")] = None,
+    prompt_template: Annotated[Path | None, typer.Option(help="The benchmark's prompt text, your file.")] = None,
+    functions: Annotated[Path | None, typer.Option(help="The benchmark's tool list, your file.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="An OpenAI-compatible base URL, for --policy model.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model name at the endpoint, or a local model folder.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most this many tasks per family.", min=1)] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Record the transcripts in this JSONL file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a policy over a release's tasks or a public benchmark and print a table per family and branch."""
+    from fhirtasks.evaluation.run import EvaluationConfig
+    from fhirtasks.evaluation.run import evaluate as run
+
+    report = run(
+        EvaluationConfig(
+            tasks=tasks, policies=tuple(policy or ("expert",)), graph=graph, split=split, prompt_template=prompt_template,
+            functions=functions, endpoint=endpoint, model=model, limit=limit, out=out,
+        ),
+        progress=_progress,
+    )  # fmt: skip
+    _print(report.as_json(), as_json, lambda _: report.as_text())
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Verified demonstrations and deterministic environments for clinical agents, made from FHIR R4 records."""
+    if version:
+        typer.echo(f"fhirtasks {__version__}")
+        raise typer.Exit
+
+
+def main() -> NoReturn:
+    """Entry point of the ``fhirtasks`` command."""
+    try:
+        app()
+    except UserError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("fhirtasks: stopped; run the same command again to go on.", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        raise SystemExit(0) from None
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            _fail("the disk is full; free some space and run the same command again.")
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EDQUOT):
+            _fail(f"{error.strerror}: {error.filename}; check the path and its permissions.")
+        raise
+    raise SystemExit(0)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"fhirtasks: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _progress(message: str) -> None:
+    """A live line on a terminal, plain lines elsewhere."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{message[:200]}")
+    else:
+        sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
+
+
+def _print(value: Any, as_json: bool, text: Callable[[Any], str]) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+    typer.echo(json.dumps(value, ensure_ascii=False) if as_json else text(value))
+
+
+def _load_text(report: dict[str, Any]) -> str:
+    lines = [f"{count:>9,}  {name}" for name, count in sorted(report["resources"].items())]
+    lines.append(f"{sum(report['resources'].values()):>9,}  resources in the graph")
+    lines.append(f"{report['conflicts']:,} conflicts, {report['unresolved_references']:,} unresolved references")
+    lines.append(f"fingerprint {report['fingerprint']}")
+    return "\n".join(lines)
+
+
+def _families_text(rows: list[dict[str, Any]]) -> str:
+    blocks = []
+    for row in rows:
+        head = f"{row['name']}  ({row['domain']}, {row['kind']}; {', '.join(row['modes'])}; {', '.join(row['protocols'])})"
+        blocks.append(f"{head}\n  " + ", ".join(row["branches"]))
+    return "\n".join(blocks)
+
+
+def _build_text(report: dict[str, Any]) -> str:
+    lines = [f"{'family':<26}{'branch':<34}{'quota':>7}{'kept':>7}{'native':>8}{'overlaid':>10}"]
+    for name, family in report["families"].items():
+        for branch, row in family["branches"].items():
+            counts = f"{row['quota']:>7}{row['kept']:>7}{row['native']:>8}{row['overlaid']:>10}"
+            lines.append(f"{name:<26}{branch:<34}{counts}")
+    lines += [f"unsupported: {name} ({why})" for name, why in report["unsupported"].items()]
+    lines += [f"note: {note}" for note in report.get("notes", [])]
+    lines += [f"missed quota: {miss}" for miss in report.get("missed", [])]
+    dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(report["dropped"].items())) or "none"
+    lines.append(f"kept {report['kept']:,} trajectories; dropped: {dropped}")
+    return "\n".join(lines)
+
+
+def _verify_text(report: dict[str, Any]) -> str:
+    lines = [f"{failure}" if isinstance(failure, str) else json.dumps(failure) for failure in report["failures"][:50]]
+    if len(report["failures"]) > 50:
+        lines.append(f"… and {len(report['failures']) - 50:,} more (--json lists all)")
+    lines.append(f"{report['verified']:,} of {report['rows']:,} rows verified")
+    return "\n".join(lines)
+
+
+def _grade_text(rows: list[dict[str, Any]]) -> str:
+    lines = []
+    for row in rows:
+        failed = "; ".join(
+            f"{check['name']}: {check['detail']}" if check["detail"] else check["name"]
+            for check in row["checks"]
+            if not check["passed"]
+        )
+        lines.append(f"{'pass' if row['passed'] else 'FAIL'}  {row['id']}  {failed}".rstrip())
+    lines.append(f"{sum(row['passed'] for row in rows)} of {len(rows)} passed")
+    return "\n".join(lines)
+
+
+def _audit_text(report: dict[str, Any]) -> str:
+    lines = [json.dumps(finding, ensure_ascii=False) for finding in report["findings"][:50]]
+    if len(report["findings"]) > 50:
+        lines.append(f"… and {len(report['findings']) - 50:,} more (--json lists all)")
+    lines.append("clean" if report["clean"] else f"{len(report['findings']):,} leaks found")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""How prompts name patients: by an identifier, or by full name and birth date; always so that exactly one is meant."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import orjson
+
+from fhirtasks.episodes.types import Mode
+from fhirtasks.graph.world import World
+
+PRIVATE_TYPES = frozenset({"SS", "SB", "DL", "PPN", "NI", "NNUSA", "TAX", "CZ", "PRC"})
+"""Identifier types (HL7 v2 table 0203) that no ward names a patient by: social security, licence, passport …"""
+
+PRIVATE_SYSTEMS = ("us-ssn", "2.16.840.1.113883.4.1", "2.16.840.1.113883.4.3.", "passport")
+"""Parts of identifier systems that mean the same: SSN (its URL and OID), state driver's licences, passports."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatientIdentifier:
+    """One ``Patient.identifier``; ``types`` are the codes of its type, ``system`` may be empty."""
+
+    value: str
+    system: str
+    types: tuple[str, ...]
+
+    @property
+    def private(self) -> bool:
+        return bool(PRIVATE_TYPES.intersection(self.types)) or any(part in self.system for part in PRIVATE_SYSTEMS)
+
+
+@dataclass(frozen=True, slots=True)
+class PatientRow:
+    """What tasks need to know of a Patient. ``name`` is the text people would write; ``names`` are all of them.
+
+    ``available`` is in µs since the epoch, None for always; ``deceased`` says whether the body tells of a death.
+    """
+
+    id: str
+    available: int | None
+    birthdate: str
+    gender: str
+    name: str
+    names: tuple[str, ...]
+    given: str
+    family: str
+    identifiers: tuple[PatientIdentifier, ...]
+    deceased: bool
+
+    def visible(self, now_us: int) -> bool:
+        """Whether the Patient is seen at this instant."""
+        return self.available is None or self.available <= now_us
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """How a prompt names a patient: the slots, and the words that carry them (a noun phrase without commas)."""
+
+    slots: dict[str, str]
+    phrase: str
+
+
+class PatientIndex:
+    """The world's patients by id, name, birth date and identifier value."""
+
+    def __init__(self, rows: tuple[PatientRow, ...]) -> None:
+        self.rows = rows
+        self.by_id = {row.id: row for row in rows}
+        self.by_name: defaultdict[str, list[PatientRow]] = defaultdict(list)
+        self.by_birthdate: defaultdict[str, list[PatientRow]] = defaultdict(list)
+        self.identifier_uses: Counter[str] = Counter()
+        for row in rows:
+            self.by_birthdate[row.birthdate].append(row)
+            for name in sorted({fold(name) for name in row.names}):
+                self.by_name[name].append(row)
+            for value in sorted({fold(one.value) for one in row.identifiers} | {fold(row.id)}):
+                self.identifier_uses[value] += 1
+
+    @cached_property
+    def by_birth(self) -> tuple[PatientRow, ...]:
+        """All rows in the order of their birth dates."""
+        return tuple(sorted(self.rows, key=lambda row: (row.birthdate, row.id)))
+
+    @cached_property
+    def name_parts(self) -> Counter[str]:
+        """How many patients carry each family and first given name (folded)."""
+        return Counter(part for row in self.rows for part in sorted({fold(row.family), fold(row.given)}) if part)
+
+    def named(self, name: str, birthdate: str) -> list[PatientRow]:
+        """Patients of this name whose birth date is, or may be (where only a year or month is known), this one."""
+        return [
+            row
+            for row in self.by_name.get(fold(name), [])
+            if birthdate.startswith(row.birthdate) or row.birthdate.startswith(birthdate)
+        ]
+
+
+def fold(text: str) -> str:
+    """The text as searches compare it: case and white space do not count."""
+    return " ".join(text.casefold().split())
+
+
+def index(world: World) -> PatientIndex:
+    """The patients of a world, read once."""
+    key = (__name__, "index")
+    if key not in world.memo:
+        found = world.db.execute(
+            "select id, available, raw from resource where type = 'Patient' order by id"
+        ).fetchall()
+        world.memo[key] = PatientIndex(tuple(_row(one, available, orjson.loads(raw)) for one, available, raw in found))
+    known: PatientIndex = world.memo[key]
+    return known
+
+
+def patient_rows(world: World) -> tuple[PatientRow, ...]:
+    """Every Patient of the world, by id."""
+    return index(world).rows
+
+
+def describe(world: World, patient: str, rng: random.Random, mode: Mode, now_us: int) -> Identity | None:
+    """How a prompt names the patient with this id; None if it is not visible at ``now_us`` or cannot be named uniquely.
+
+    ``clinical``: by an identifier that is not the id, else by name and birth date. ``compat``: by the id, which is what
+    the public benchmark calls the MRN. A social security, licence or passport number is never shown.
+    """
+    row = index(world).by_id.get(patient)
+    if row is None or not row.visible(now_us):
+        return None
+    if mode == "compat":
+        return by_number(row.id)
+    value = identifier(world, row, rng)
+    return by_number(value) if value else by_name(world, row)
+
+
+def by_number(value: str) -> Identity:
+    """Named by a record number."""
+    return Identity({"mrn": value}, f"the patient with MRN {value}")
+
+
+def by_name(world: World, row: PatientRow) -> Identity | None:
+    """Named by full name and birth date; None if the date is partial or another patient of the world fits too."""
+    if len(row.birthdate) != 10 or not row.name or index(world).named(row.name, row.birthdate) != [row]:
+        return None
+    return Identity({"name": row.name, "birthdate": row.birthdate}, f"{row.name} (born {row.birthdate})")
+
+
+def identifier(world: World, row: PatientRow, rng: random.Random, *, id_allowed: bool = False) -> str | None:
+    """An identifier value that a bare token search finds this patient by and nobody else; a record number if any.
+
+    The resource id itself counts only if ``id_allowed``. None if there is no such value.
+    """
+    uses = index(world).identifier_uses
+    usable = [
+        one
+        for one in row.identifiers
+        if not one.private
+        and uses[fold(one.value)] == 1
+        and not set(one.value) & set("|,$\\")
+        and not any(character.isspace() for character in one.value)
+        and (id_allowed or not _tells(one.value, row.id))
+    ]
+    records = [one for one in usable if "MR" in one.types]
+    values = sorted({one.value for one in records or usable})
+    return rng.choice(values) if values else None
+
+
+def _tells(value: str, patient: str) -> bool:
+    # A long id inside an identifier (urn:uuid:<id>) gives it away just as well.
+    return fold(value) == fold(patient) or (len(patient) >= 8 and fold(patient) in fold(value))
+
+
+def _row(patient: str, available: int | None, body: dict[str, Any]) -> PatientRow:
+    names = body.get("name") or [{}]
+    official = min(names, key=lambda name: _USES.get(name.get("use", ""), 1))
+    return PatientRow(
+        id=patient,
+        available=available,
+        birthdate=body.get("birthDate", ""),
+        gender=body.get("gender", ""),
+        name=_text(official),
+        names=tuple(text for text in map(_text, names) if text),
+        given=(official.get("given") or [""])[0],
+        family=official.get("family", ""),
+        identifiers=tuple(_identifier(one) for one in body.get("identifier", []) if one.get("value")),
+        deceased=any(body.get(key) for key in ("deceasedBoolean", "deceasedDateTime")),
+    )
+
+
+_USES = {"official": 0, "usual": 1, "nickname": 3, "anonymous": 3, "maiden": 3, "old": 4, "temp": 4}
+
+
+def _text(name: dict[str, Any]) -> str:
+    parts = [*(name.get("given") or []), name.get("family") or ""]
+    return " ".join(" ".join(part for part in parts if part).split()) or str(name.get("text", ""))
+
+
+def _identifier(one: dict[str, Any]) -> PatientIdentifier:
+    codings = (one.get("type") or {}).get("coding") or []
+    return PatientIdentifier(
+        str(one["value"]), one.get("system", ""), tuple(coding["code"] for coding in codings if coding.get("code"))
+    )

@@ -1,0 +1,58 @@
+"""Wordings: whole prompts with ``{slot}`` places, filled by a task, compared with their places masked."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from fhirtasks.episodes.types import Mode
+
+_PLACE = re.compile(r"\{([a-z_]+)\}")
+_WORD = re.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """One way to put a family's task: the question, and per mode the context that states what it needs.
+
+    A place is ``{name}``; other braces (JSON shapes) stay as they are.
+    """
+
+    instruction: str
+    clinical: str
+    compat: str
+
+    def context(self, mode: Mode) -> str:
+        """The context's template in this mode."""
+        return self.compat if mode == "compat" else self.clinical
+
+
+def phrase(wordings: Sequence[Wording], rng: random.Random, mode: Mode, values: Mapping[str, str]) -> tuple[str, str]:
+    """Instruction and context in one of the wordings, drawn without regard to anything but ``rng``."""
+    chosen = rng.choice(wordings)
+    return fill(chosen.instruction, values), fill(chosen.context(mode), values)
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """The template with its places filled; a value may hold braces of its own. KeyError names a missing value."""
+    return _PLACE.sub(lambda place: values[place[1]], template)
+
+
+def word_overlap(first: str, second: str) -> float:
+    """Jaccard index of two templates' word sets (case-folded, places masked): 0 nothing shared, 1 the same words."""
+    one, other = _words(first), _words(second)
+    return len(one & other) / len(one | other) if one | other else 1.0
+
+
+def mask(text: str, values: Mapping[str, str]) -> str:
+    """A filled text with every value put back to its place, longest values first."""
+    for name, value in sorted(values.items(), key=lambda item: (-len(item[1]), item[0])):
+        if value:
+            text = text.replace(value, "{" + name + "}")
+    return text
+
+
+def _words(template: str) -> set[str]:
+    return set(_WORD.findall(_PLACE.sub(" ", template).casefold()))

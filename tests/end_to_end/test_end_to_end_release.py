@@ -1,0 +1,88 @@
+"""A release as its users meet it: data teams build and verify, modelers load, auditors check."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Release, command
+
+pytestmark = pytest.mark.xdist_group("release")
+
+FLOORS = ("do-nothing", "never-read", "constant")
+CONFIGS = ("sft", "sft_turns", "rl", "charts", "dropped")
+
+
+def load(release: Release, config: str, split: str = "train") -> Any:
+    import datasets
+
+    return datasets.load_dataset(str(release.folder), config, split=split)
+
+
+@pytest.mark.parametrize("mode", ["clinical", "compat"])
+def test_every_branch_meets_its_quota(mode: str, request: pytest.FixtureRequest) -> None:
+    release: Release = request.getfixturevalue(mode)
+    assert release.report["families"]
+    for name, family in release.report["families"].items():
+        for branch, row in family["branches"].items():
+            assert row["kept"] >= 0.8 * row["quota"], (name, branch, row)
+            assert row["native"] + row["overlaid"] == row["kept"], (name, branch, row)
+    assert release.report["kept"] == sum(
+        row["kept"] for family in release.report["families"].values() for row in family["branches"].values()
+    )
+
+
+@pytest.mark.parametrize("mode", ["clinical", "compat"])
+def test_a_copy_verifies_without_its_graph(mode: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    release: Release = request.getfixturevalue(mode)
+    copy = tmp_path / "copy"
+    shutil.copytree(release.folder, copy)
+    run = command("verify", copy, "--json", cwd=tmp_path)
+    report = json.loads(run.stdout)
+    assert run.returncode == 0, report["failures"][:5]
+    assert report["rows"] == report["verified"] == release.report["kept"]
+
+
+def test_load_dataset_opens_every_config(clinical: Release, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    rows = {config: load(clinical, config) for config in CONFIGS}
+    assert len(rows["sft"]) == len(rows["rl"]) > 0
+    assert len(rows["sft_turns"]) > len(rows["sft"])
+    assert len(rows["charts"]) > 0
+
+
+def test_the_prompt_shows_every_slot_and_never_the_resource_id(clinical: Release) -> None:
+    for row in load(clinical, "sft"):
+        task = json.loads(row["task"])
+        prompt = row["messages"][0]["content"]
+        for slot, value in task["slots"].items():
+            assert value in prompt, (row["family"], slot, value)
+        for patient in task["patients"]:
+            assert patient not in prompt, row["family"]
+
+
+def test_the_expert_succeeds_and_the_floors_do_not(clinical: Release) -> None:
+    policies = [word for name in ("expert", *FLOORS) for word in ("--policy", name)]
+    run = command("evaluate", "--tasks", clinical.folder, *policies, "--json")
+    assert run.returncode == 0, run.stderr[-2000:]
+    report = json.loads(run.stdout)
+    for name, family in report["families"].items():
+        assert family["passed"] == family["n"], (name, family)
+    for policy in FLOORS:
+        for name, family in report["floors"][policy].items():
+            assert family["passed"] <= 0.05 * family["n"], (policy, name, family)
+
+
+def test_half_of_the_conditional_rows_are_native(clinical: Release) -> None:
+    kinds = {row["family"]: row["kind"] for row in load(clinical, "sft")}
+    rows = [
+        row
+        for name, family in clinical.report["families"].items()
+        if kinds[name] == "conditional"
+        for row in family["branches"].values()
+    ]
+    assert sum(row["native"] for row in rows) >= 0.5 * sum(row["kept"] for row in rows)
