@@ -24,7 +24,7 @@ def literal(value: str) -> str:
 
 def bundle(observation: Observation) -> dict[str, Json]:
     """The Bundle that was shown, numbers exact. ValueError if something else came back."""
-    if observation.status >= 400:
+    if observation.status != 200:
         raise ValueError(f"the server answered {observation.status}: {observation.body[:200]}")
     body = loads(observation.body)
     if not isinstance(body, dict) or body.get("resourceType") != "Bundle":

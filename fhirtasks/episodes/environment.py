@@ -30,7 +30,8 @@ from fhirtasks.episodes.types import (
 from fhirtasks.fhir.jsontext import dumps
 
 if TYPE_CHECKING:
-    from fhirtasks.service.service import Response, Service
+    from fhirtasks.service.bundle import Response
+    from fhirtasks.service.service import Service
 
 
 ROUNDS: Final[dict[Mode, int]] = {"compat": WIRE["rounds"]["compat"], "clinical": WIRE["rounds"]["clinical"]}
@@ -71,7 +72,8 @@ class Environment:
         self._messages.append(Message("assistant", raw))
         if isinstance(action, Finish) or (isinstance(action, Invalid) and action.ends):
             self._turns.append(Turn(raw, action, None))
-            return self._finish(action, raw)
+            self._finish(action, raw)
+            return None
         observation = self._dispatch(action)
         self._turns.append(Turn(raw, action, observation))
         self._messages.append(Message("user", observation.text))
@@ -120,6 +122,8 @@ class Environment:
         response = self.service.request("POST", self._address(sent), dumps(action.body))
         if response.status >= 400:
             return self._refusal("post_failed", sent, response)
+        if response.status != 201:  # a search by POST
+            return Observation(WIRE["get_ok"].format(body=response.body), response.status, response.body)
         headers = {name.lower(): value for name, value in response.headers.items()}
         location = headers.get("location", "")
         return Observation(
@@ -161,7 +165,7 @@ class Environment:
         return f"{kind}(host='{parts.hostname}', port={number}): Max retries exceeded with url: /{path}"
 
     def _address(self, url: str) -> str:
-        """The URL as it is asked: without a fragment, and with the loopback address being the same server as localhost."""
+        """The URL as it is asked: without a fragment, and with 127.0.0.1 being the same server as localhost."""
         url = url.partition("#")[0]
         if url.startswith(self.task.base) or urlsplit(self.task.base).hostname != "localhost":
             return url

@@ -1,6 +1,6 @@
 """What happens in an episode, as plain values: actions, observations, writes, the whole run.
 
-The environment dispatches what it parsed from the raw assistant text, so an expert's episode and a model's take one path.
+The environment dispatches what it parsed from the raw text, so an expert's episode and a model's take one path.
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def write_world_from_charts(rows: Iterable[tuple[str, str, str | None, str]], sp
     """
     import pyarrow as pa
 
-    from fhirtasks.graph.columns import columns_sql
+    from fhirtasks.graph.columns import columns_query
 
     schema = pa.schema([("type", pa.string()), ("id", pa.string()), ("patient", pa.string()), ("raw", pa.string())])
     with _new_file(Path(out)) as db:
@@ -125,8 +125,9 @@ def write_world_from_charts(rows: Iterable[tuple[str, str, str | None, str]], sp
             db.register("part", part)
             db.execute("INSERT INTO chart SELECT * FROM part")
             db.unregister("part")
-        db.execute(f"""INSERT INTO resource SELECT type, id, patient, {columns_sql("raw")}, NULL, raw,
-            {available_sql("raw")} FROM chart {_ORDER}""")
+        names = ", ".join(name for name, _ in _COLUMNS)
+        db.execute(f"""INSERT INTO resource SELECT {names}, NULL, raw, {available_sql("raw")}
+            FROM ({columns_query("chart")}) {_ORDER}""")
         db.execute("DROP TABLE chart")
         _finish(db, split)
 

@@ -1,7 +1,7 @@
 """The clinical tables of the embedded population: analytes, vital signs, conditions, admissions, medications, sites.
 
-Every figure is data in ``clinical.json``, beside the publication it follows (``sources``). Prevalences are those of people
-who were in hospital, on purpose: the tasks need repeated results and low electrolytes in many charts.
+Every figure is data in ``clinical.json``, beside the publication it follows (``sources``). Prevalences are those of
+people who were in hospital, on purpose: the tasks need repeated results and low electrolytes in many charts.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ import orjson
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A laboratory analyte or a vital sign. ``mean`` and spreads (standard deviations) are for a person without conditions.
+    """A laboratory analyte or a vital sign; ``mean`` and spreads (standard deviations) hold without conditions.
 
-    ``between`` is the spread between people, ``within`` between results of one person; ``low`` and ``high`` are the adult
-    reference interval as printed; ``limits`` are values at which care changes, met exactly a little more often than by chance.
+    ``between`` is the spread between people, ``within`` between results of one person; ``low`` and ``high`` are the
+    adult reference interval as printed; ``limits`` are values at which care changes, met exactly a little more often
+    than by chance.
     """
 
     key: str
@@ -67,7 +68,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A reason for a stay: ``courses`` gives, per analyte, the range of its first value; it then returns to the patient's own."""
+    """A reason for a stay; ``courses`` gives the range of an analyte's first value, which then returns to the own."""
 
     key: str
     needs: str | None
@@ -83,7 +84,7 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A hospital. Its systems write times with one fixed offset from UTC. ``wards`` are ward, emergency department, clinic."""
+    """A hospital that writes times with one fixed offset. ``wards`` are ward, emergency department, clinic."""
 
     name: str
     city: str

@@ -1,8 +1,8 @@
 """Who the synthetic patients are: names and addresses from Faker, record numbers, birth dates, and planned near misses.
 
 Patient ``index`` of a ``seed`` is the same person however many patients are asked for: everything about a patient is a
-function of (seed, index). Every twentieth patient borrows from the one before, in four ways, so that a search by name alone or
-by birth date alone meets more than one person.
+function of (seed, index). Four patients in twenty borrow from the one before, each in its own way, so that a search by
+name alone or by birth date alone meets more than one person.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MRN_LETTERS = "ABCDEFGHJKLMNPQRTUVWXYZ"
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A patient's demographics. ``mrn`` differs from ``id``; ``member`` is a second identifier (an insurer's number)."""
+    """A patient's demographics. ``mrn`` differs from ``id``; ``member`` is a second identifier, an insurer's."""
 
     id: str
     mrn: str
@@ -66,7 +66,11 @@ def identity(seed: int, index: int) -> Identity:
         )
     if kind == 8:  # the same birth date, a name one letter away
         return replace(
-            own, given=other.given, family=_one_letter_away(other.family), gender=other.gender, birth_date=other.birth_date
+            own,
+            given=other.given,
+            family=_one_letter_away(other.family),
+            gender=other.gender,
+            birth_date=other.birth_date,
         )
     if kind == 13:  # the same full name, years apart
         return replace(own, given=other.given, family=other.family, gender=other.gender)

@@ -1,4 +1,4 @@
-"""R4 resources as JSON lines. Observations are spliced from prepared text (they are nine in ten), the rest are dumped."""
+"""R4 resources as JSON lines. Observations, nine in ten, are spliced from prepared text; the rest are dumped."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ class Chart:
         fields["location"] = [{"location": place}]
         return self.add("Encounter", **fields, serviceProvider=self._hospital)
 
-    def condition(
+    def condition(  # noqa: PLR0917
         self,
         icd10: tuple[str, str],
         snomed: tuple[str, str],
@@ -165,10 +165,12 @@ class Chart:
         abated: datetime | None,
         encounter: str,
     ) -> None:
-        """A condition: ``category`` is problem-list-item or encounter-diagnosis; it is resolved if ``abated`` is given."""
+        """A condition; ``category`` is problem-list-item or encounter-diagnosis. With ``abated`` it is resolved."""
         state = ("active", "Active") if abated is None else ("resolved", "Resolved")
         fields: dict[str, Any] = {
-            "clinicalStatus": {"coding": [{"system": HL7 + "condition-clinical", "code": state[0], "display": state[1]}]},
+            "clinicalStatus": {
+                "coding": [{"system": HL7 + "condition-clinical", "code": state[0], "display": state[1]}]
+            },
             "verificationStatus": {
                 "coding": [{"system": HL7 + "condition-ver-status", "code": "confirmed", "display": "Confirmed"}]
             },
@@ -198,10 +200,8 @@ class Chart:
             fields["abatementDateTime"] = self.stamp(abated)[:10]
         self.add("Condition", **fields, recordedDate=self.stamp(recorded))
 
-    def medication(
-        self, drug: Medication, authored: datetime, encounter: str, until: datetime | None = None
-    ) -> None:
-        """An order: active, or (with ``until``) completed, its period in the dosage so that it is known only afterwards."""
+    def medication(self, drug: Medication, authored: datetime, encounter: str, until: datetime | None = None) -> None:
+        """An order: active, or with ``until`` completed; its period in the dosage hides it until then."""
         repeat: dict[str, Any] = {"frequency": 1, "period": drug.every_hours, "periodUnit": "h"}
         if until is not None:
             repeat = {"boundsPeriod": {"start": self.stamp(authored), "end": self.stamp(until)}, **repeat}
@@ -288,7 +288,12 @@ class Chart:
         self._vital(measure, taken, encounter, f'"valueQuantity":{_quantity(f"{value:.{measure.decimals}f}", measure)}')
 
     def blood_pressure(
-        self, panel: Measure, systolic: tuple[Measure, float], diastolic: tuple[Measure, float], taken: datetime, encounter: str
+        self,
+        panel: Measure,
+        systolic: tuple[Measure, float],
+        diastolic: tuple[Measure, float],
+        taken: datetime,
+        encounter: str,
     ) -> None:
         """A blood pressure panel with its two components."""
         parts = ",".join(

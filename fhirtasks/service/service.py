@@ -1,4 +1,332 @@
-"""The FHIR REST service of one episode, in process."""
+"""The FHIR REST service of one episode, in process: read, search and create over a shared world.
+
+What a response says is a function of world, scenario and the episode so far. Writes stay in the episode. References of posted
+resources need not resolve (as on a server without referential integrity), and ``If-None-Exist`` cannot be given.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, NamedTuple, TypeAlias
+from urllib.parse import unquote
+
+from fhirtasks.fhir.dates import instant, parse_range
+from fhirtasks.fhir.hapi import pretty
+from fhirtasks.fhir.references import ID_PATTERN, parse_reference
+from fhirtasks.fhir.searchparams import TYPES, params_of
+from fhirtasks.graph.scenario import Scenario
+from fhirtasks.graph.world import World
+from fhirtasks.service.bundle import CONTENT_TYPE, Response, outcome, resource_text, searchset
+from fhirtasks.service.capability import capability_statement
+from fhirtasks.service.charts import Charts, Hit, ordered, table_hits
+from fhirtasks.service.create import Refused, created_resource, hex_id, read_posted, uuid_of
+from fhirtasks.service.query import Query, SearchError, compile_query
+from fhirtasks.service.table import Record, Table, top_level
 
 BASE = "http://localhost:8080/fhir/"
 """The base URL that prompts and Bundles show; nothing needs to listen there."""
+
+Style: TypeAlias = Literal["compact", "hapi"]
+
+MAX_CHARTS = 64
+"""A search that names more patients than this runs in DuckDB."""
+
+MAX_PAGINGS = 1_000
+"""Searches whose further pages are kept (hapi style); the oldest expire and are answered 410."""
+
+
+class Created(NamedTuple):
+    """A POST that took effect. ``reference`` is ``Type/id`` as created; ``body`` is the posted JSON text."""
+
+    url: str
+    reference: str
+    body: str
+
+
+class Service:
+    """The service of one episode. ``now`` is ISO 8601 with an offset; None shows everything (``serve``).
+
+    ``style`` is ``compact`` (minified bodies, total always given) or ``hapi`` (the benchmark's server: printed over many
+    lines, ``total`` absent while there are more pages, opaque page tokens). ValueError if ``now`` is no instant.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        now: str | None,
+        task_id: str,
+        scenario: Scenario = Scenario(),  # noqa: B008 - frozen, so sharing it is safe
+        style: Style = "compact",
+        base: str = BASE,
+        writable: bool = True,
+    ) -> None:
+        self.world = world
+        self.style = style
+        self.base = base
+        self.writes: list[Created] = []
+        self._charts = Charts.of(world)
+        self._now = now
+        self._now_us = None if now is None else instant(now)
+        self._task_id = task_id
+        self._writable = writable
+        self._pagings: dict[str, tuple[Query, list[Record]]] = {}
+        self._paged = 0
+        self._added: dict[str, list[Record]] = {}
+        self._added_tables: dict[str, Table] = {}
+        self._gone: set[tuple[str, str]] = set()
+        for reference in scenario.hide:
+            type, _, id = reference.partition("/")
+            self._gone.add((type, id))
+        for raw in scenario.add:
+            self._add(raw)
+
+    def request(self, method: str, url: str, body: str | None = None) -> Response:
+        """Answers one request; errors are OperationOutcomes with a server's status, never exceptions.
+
+        ``url`` is absolute (below the base) or relative to the base. ``body`` is JSON text, or a form for ``_search``.
+        """
+        try:
+            return self._route(method, url, body)
+        except SearchError as error:
+            return outcome(error.status, error.code, [error.message], printed=self.style == "hapi")
+        except Refused as error:
+            return outcome(
+                error.status, error.code, error.messages, printed=self.style == "hapi", locations=error.locations
+            )
+
+    # -- routing
+
+    def _route(self, method: str, url: str, body: str | None) -> Response:
+        path, query = self._split(url)
+        if method not in ("GET", "POST"):
+            raise SearchError(405, "not-supported", f"{method} is not supported; this server takes GET and POST.")
+        parts = path.split("/") if path else []
+        if not parts:
+            if method == "GET" and "_getpages=" in query:
+                return self._next_page(query)
+            raise SearchError(404 if method == "GET" else 405, "not-supported", "Nothing is served at the base URL; name a type.")
+        if parts == ["metadata"] and method == "GET":
+            return self._answer(capability_statement(self.base, self._charts.types, writable=self._writable))
+        type = parts[0]
+        self._check_type(type)
+        if method == "POST":
+            if parts[1:] == ["_search"]:
+                form = "&".join(part for part in (query, (body or "").strip()) if part)
+                return self._search(compile_query(type, form))
+            if len(parts) == 1:
+                return self._create(type, body)
+            raise SearchError(405, "not-supported", "POST goes to [base]/[type] or [base]/[type]/_search.")
+        if len(parts) == 1:
+            return self._search(compile_query(type, query))
+        if len(parts) == 2 and parts[1] == "_search":
+            return self._search(compile_query(type, query))
+        if len(parts) == 2 or (len(parts) == 4 and parts[2] == "_history"):
+            return self._read(type, parts[1], parts[3] if len(parts) == 4 else None)
+        raise SearchError(404, "not-supported", f"Nothing is served at {path!r}.")
+
+    def _split(self, url: str) -> tuple[str, str]:
+        """Path below the base, and query string."""
+        url = url.partition("#")[0]
+        place, mark, query = url.partition("?")
+        if place.startswith(self.base):
+            path = place[len(self.base) :]
+        elif place == self.base[:-1]:
+            path = ""
+        elif "://" in place:
+            raise SearchError(404, "not-found", f"{place!r} is not below this server's base URL {self.base}.")
+        elif place.startswith("/"):
+            root = "/" + self.base.split("://", 1)[1].partition("/")[2]
+            if not place.startswith(root):
+                raise SearchError(404, "not-found", f"{place!r} is not below this server's base URL {self.base}.")
+            path = place[len(root) :]
+        else:
+            path = place
+        if "%" in path:
+            path = unquote(path)
+        path = path.removesuffix("/") if path != "/" else path
+        if re.search(r"[\x00-\x20\x7f]", path):
+            raise SearchError(400, "invalid", "The URL is malformed: white space or a control character stands in its path.")
+        return path, query
+
+    def _check_type(self, type: str) -> None:
+        if type not in _KNOWN and type not in self._charts.types:
+            raise SearchError(404, "not-supported", f"Unknown resource type {type!r}; names are case-sensitive, such as Patient.")
+
+    # -- read
+
+    def _read(self, type: str, id: str, version: str | None) -> Response:
+        record = self._find(type, id)
+        if record is None:
+            raise SearchError(404, "not-found", f"Resource {type}/{id} is not known.")
+        if version is not None and version != "1":
+            raise SearchError(404, "not-found", f"Version {version} of {type}/{id} is not known.")
+        return Response(200, body=resource_text(record, printed=self.style == "hapi"))
+
+    def _find(self, type: str, id: str) -> Record | None:
+        for record in self._added.get(type, ()):
+            if record.id == id:
+                return record
+        if (type, id) in self._gone:
+            return None
+        record = self._charts.read(type, id)
+        if record is None or (self._now_us is not None and record.available > self._now_us):
+            return None
+        return record
+
+    # -- search
+
+    def _search(self, query: Query) -> Response:
+        records = self.find(query)
+        printed = self.style == "hapi" if query.pretty is None else query.pretty
+        total: int | None = len(records)
+        page = [] if query.total_only else records[query.offset : query.offset + query.count]
+        shown_count = None if query.count == 20 else query.count
+        links = [("self", query.url(self.base, count=shown_count, offset=query.offset))]
+        if not query.total_only and query.offset + query.count < len(records):
+            if self.style == "hapi":
+                token = self._keep(query, records)
+                links.append(("next", self._page_url(token, query.offset + query.count, query.count)))
+                total = len(records) if query.want_total else None
+            else:
+                links.append(("next", query.url(self.base, count=query.count, offset=query.offset + query.count)))
+        return self._bundle(page, query, total, links, printed)
+
+    def find(self, query: Query) -> list[Record]:
+        """Every match, in the search's order."""
+        patients = self._patients(query)
+        if query.type == "Patient" or (patients is not None and len(patients) <= MAX_CHARTS):
+            hits = self._charts.in_memory(query, patients, self._now_us)
+        else:
+            hits = self._charts.in_sql(query, patients, self._now_us)
+        return self._with_own(hits, query, patients)
+
+    def _with_own(self, hits: list[Hit], query: Query, patients: frozenset[str] | None) -> list[Record]:
+        """The world's hits less what is hidden or replaced, with what scenario and writes added."""
+        if self._gone:
+            gone = self._gone
+            hits = [hit for hit in hits if (query.type, hit[1].id) not in gone]
+        if query.type in self._added:
+            hits = hits + table_hits(self._added_table(query.type), query, patients, None)
+            hits.sort(key=lambda hit: hit[1].id)
+        return ordered(hits, query)
+
+    def _patients(self, query: Query) -> frozenset[str] | None:
+        """The patients that the search is bound to; None if it is not."""
+        bound: frozenset[str] | None = None
+        for criterion in query.patients:
+            ids = criterion.ids
+            if criterion.chained is not None:
+                people = Query("Patient", (criterion.chained,), (), (), 0, 0, True, False, None, (), ())
+                ids = frozenset(record.id for record in self.find(people))
+            bound = ids if bound is None else bound & ids
+        return bound
+
+    def _bundle(
+        self, page: list[Record], query: Query, total: int | None, links: list[tuple[str, str]], printed: bool
+    ) -> Response:
+        identity = None
+        if self.style == "hapi":
+            identity = uuid_of(self._task_id, "bundle", links[0][1])
+        body = searchset(
+            page, base=self.base, total=total, links=links, id=identity,
+            last_updated=self._last_updated() if self.style == "hapi" else None, printed=printed,
+        )  # fmt: skip
+        return Response(200, body=body)
+
+    def _keep(self, query: Query, records: list[Record]) -> str:
+        self._paged += 1
+        token = uuid_of(self._task_id, "pages", str(self._paged))
+        self._pagings[token] = (query, records)
+        if len(self._pagings) > MAX_PAGINGS:
+            del self._pagings[next(iter(self._pagings))]
+        return token
+
+    def _page_url(self, token: str, offset: int, count: int) -> str:
+        return (
+            f"{self.base[:-1]}?_getpages={token}&_getpagesoffset={offset}&_count={count}"
+            "&_format=json&_pretty=true&_bundletype=searchset"
+        )
+
+    def _next_page(self, text: str) -> Response:
+        pairs = dict(part.partition("=")[::2] for part in text.split("&"))
+        token, offset, count = pairs.get("_getpages", ""), pairs.get("_getpagesoffset", "0"), pairs.get("_count", "20")
+        if not re.fullmatch("[0-9]{1,9}", offset) or not re.fullmatch("[0-9]{1,9}", count) or count == "0":
+            raise SearchError(400, "invalid", "_getpagesoffset and _count are whole numbers; follow the next link as it stands.")
+        if token not in self._pagings:
+            raise SearchError(410, "not-found", f"The pages {token!r} do not exist or have expired; search again.")
+        query, records = self._pagings[token]
+        first, size = int(offset), int(count)
+        links = [("self", self._page_url(token, first, size))]
+        if first + size < len(records):
+            links.append(("next", self._page_url(token, first + size, size)))
+        if first > 0:
+            links.append(("previous", self._page_url(token, max(0, first - size), size)))
+        return self._bundle(records[first : first + size], query, None, links, True)
+
+    # -- create
+
+    def _create(self, type: str, body: str | None) -> Response:
+        if not self._writable:
+            raise SearchError(405, "not-supported", "This server takes no writes.")
+        text, resource = read_posted(type, body or "")
+        number = len(self.writes) + 1
+        id = hex_id(self._task_id, number)
+        raw = created_resource(text, type, id, self._last_updated())
+        record = self._add(raw)
+        self.writes.append(Created(f"{self.base}{type}", f"{type}/{id}", body or ""))
+        headers = {
+            "Content-Type": CONTENT_TYPE,
+            "Location": f"{self.base}{type}/{id}/_history/1",
+        }
+        return Response(201, headers, resource_text(record, printed=self.style == "hapi"))
+
+    def _add(self, raw: str) -> Record:
+        """Puts a resource into the episode's own layer; it takes the place of one with the same type and id."""
+        head = top_level(raw)
+        type, id = str(head.get("resourceType", "")), str(head.get("id", ""))
+        record = Record(type, id, self._patient_of(type, id, head), raw, None)
+        self._gone.add((type, id))
+        own = [other for other in self._added.get(type, ()) if other.id != id]
+        self._added[type] = sorted([*own, record], key=lambda r: r.id)
+        self._added_tables.pop(type, None)
+        return record
+
+    def _added_table(self, type: str) -> Table:
+        table = self._added_tables.get(type)
+        if table is None:
+            table = self._added_tables[type] = Table(self._added[type])
+        return table
+
+    def _patient_of(self, type: str, id: str, resource: dict[str, object]) -> str | None:
+        """The compartment of an added resource, by the elements that the graph goes by."""
+        if type == "Patient":
+            return id
+        for name in ("subject", "patient", "beneficiary", "individual", "for"):
+            element = resource.get(name)
+            if isinstance(element, list) and element:
+                element = element[0]
+            text = element.get("reference") if isinstance(element, dict) else None
+            if isinstance(text, str):
+                reference = parse_reference(text)
+                if reference.type == "Patient" and reference.id is not None:
+                    return reference.id
+                if reference.kind == "urn":
+                    return text.rpartition(":")[2]
+        return None
+
+    # -- common
+
+    def _last_updated(self) -> str | None:
+        """``now`` as an instant with milliseconds; None where there is no ``now`` (no wall clock reaches any text)."""
+        if self._now is None:
+            return None
+        day, _, rest = self._now.partition("T")
+        clock, offset = rest[:8], re.sub(r"^[\d:.]+", "", rest)
+        return f"{day}T{clock}.000{'+00:00' if offset == 'Z' else offset}"
+
+    def _answer(self, text: str) -> Response:
+        return Response(200, body=pretty(text) if self.style == "hapi" else text)
+
+
+_KNOWN = frozenset(TYPES)

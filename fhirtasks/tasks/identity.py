@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
+import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import orjson
@@ -80,28 +80,25 @@ class PatientIndex:
             for value in sorted({fold(one.value) for one in row.identifiers} | {fold(row.id)}):
                 self.identifier_uses[value] += 1
 
-    @cached_property
-    def by_birth(self) -> tuple[PatientRow, ...]:
-        """All rows in the order of their birth dates."""
-        return tuple(sorted(self.rows, key=lambda row: (row.birthdate, row.id)))
-
-    @cached_property
-    def name_parts(self) -> Counter[str]:
-        """How many patients carry each family and first given name (folded)."""
-        return Counter(part for row in self.rows for part in sorted({fold(row.family), fold(row.given)}) if part)
+    def of_name(self, name: str) -> list[PatientRow]:
+        """Patients of this name, case and accents aside."""
+        return self.by_name.get(fold(name), [])
 
     def named(self, name: str, birthdate: str) -> list[PatientRow]:
         """Patients of this name whose birth date is, or may be (where only a year or month is known), this one."""
         return [
             row
-            for row in self.by_name.get(fold(name), [])
+            for row in self.of_name(name)
             if birthdate.startswith(row.birthdate) or row.birthdate.startswith(birthdate)
         ]
 
 
 def fold(text: str) -> str:
-    """The text as searches compare it: case and white space do not count."""
-    return " ".join(text.casefold().split())
+    """The text as searches compare it: case, accents and white space do not count."""
+    if text.isascii():
+        return " ".join(text.lower().split())
+    plain = "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
+    return " ".join(plain.casefold().split())
 
 
 def index(world: World) -> PatientIndex:
@@ -143,7 +140,8 @@ def by_number(value: str) -> Identity:
 
 def by_name(world: World, row: PatientRow) -> Identity | None:
     """Named by full name and birth date; None if the date is partial or another patient of the world fits too."""
-    if len(row.birthdate) != 10 or not row.name or index(world).named(row.name, row.birthdate) != [row]:
+    others = [one for one in index(world).named(row.name, row.birthdate) if one.id != row.id]
+    if len(row.birthdate) != 10 or not row.name or others:
         return None
     return Identity({"name": row.name, "birthdate": row.birthdate}, f"{row.name} (born {row.birthdate})")
 

@@ -107,6 +107,8 @@ class Lab:
     charts: tuple[Chart, ...]
     texts: dict[Decimal, str]
     whole_minutes: bool
+    unclear: frozenset[str]
+    """Patients with undated results of this code: never sampled."""
     groups: tuple[Group, ...] = ()
 
     @property
@@ -228,11 +230,11 @@ def _lab(code: str, rows: list[tuple[object, ...]], timelines: dict[str, Timelin
         return None
     unit = max(sorted(units), key=lambda one: units[one])
     results: defaultdict[str, list[Result]] = defaultdict(list)
-    undated = set()
+    undated: set[str] = set()
     texts: Counter[str] = Counter()
     for patient, identifier, low, high, effective, value, its_unit, status, available, compared in rows:
         if low is None or high is None or not effective:
-            undated.add(patient)
+            undated.add(str(patient))
             continue
         number = _number(value)
         plain = (
@@ -251,7 +253,7 @@ def _lab(code: str, rows: list[tuple[object, ...]], timelines: dict[str, Timelin
     )
     if not charts or not texts:
         return None
-    decimals = Counter({places: 0})if False else Counter[int]()
+    decimals: Counter[int] = Counter()
     for text, count in texts.items():
         decimals[_places(text)] += count
     usual = _usual(decimals)
@@ -260,6 +262,7 @@ def _lab(code: str, rows: list[tuple[object, ...]], timelines: dict[str, Timelin
         BY_CODE[code], code, unit, usual, any("." in text for text in whole), charts,
         {Decimal(text): text for text in sorted(texts)},
         all(result.time % MINUTE == 0 for chart in charts for result in chart.results),
+        frozenset(undated),
     )  # fmt: skip
     lab.groups = tuple(group for chart in charts for group in chart.groups)
     return lab
@@ -292,7 +295,7 @@ def _chart(patient: str, timeline: Timeline, results: list[Result]) -> Chart:
         first = bisect_left(times, times[last])
         members = results[first : last + 1]
         groups.append(Group(chart, first, last, times[last], max(one.available for one in members), until))
-        until = min(until, *(one.available for one in members)) if len(members) > 1 else min(until, members[0].available)
+        until = min([until, *(one.available for one in members)])
         last = first - 1
     chart.groups = tuple(reversed(groups))
     return chart

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -51,14 +52,25 @@ def at(local: datetime, offset: str) -> Moment:
 
 
 def moments(world: World, patient: str) -> tuple[Moment, ...]:
-    """Times at which something is recorded about the patient, spread over its chart; the world's own if it has none."""
+    """Times at which something is recorded about the patient, in order, spread over its chart.
+
+    For a patient without any, those of the whole world.
+    """
     known = _moments(world)
     return known.get(patient) or known[""]
 
 
-def draw(world: World, patient: str, rng: random.Random) -> Moment:
-    """A ``now`` for a task about the patient: some minutes to three days after one of its records, to the minute."""
-    moment = rng.choice(moments(world, patient))
+def draw(world: World, patient: str, rng: random.Random, since: int | None = None) -> Moment | None:
+    """A ``now`` for a task about the patient: some minutes to three days after one of its records, to the minute.
+
+    Only records from ``since`` (µs) on count; None if there are none.
+    """
+    known = moments(world, patient)
+    if since is not None:
+        known = known[bisect_left(known, since, key=lambda moment: moment.instant) :]
+    if not known:
+        return None
+    moment = rng.choice(known)
     whole = moment.instant // 60_000_000 * 60_000_000
     return Moment(whole, moment.offset).later(rng.randrange(1, 72 * 60) * 60_000_000)
 
@@ -70,7 +82,9 @@ def _moments(world: World) -> dict[str, tuple[Moment, ...]]:
         found: dict[str, list[Moment]] = {}
         for patient, instant, offset in rows:
             found.setdefault(patient, []).append(Moment(instant, offset))
-        everyone = [moment for own in found.values() for moment in own] or [_ORIGIN]
+        everyone = sorted(
+            (moment for own in found.values() for moment in own), key=lambda one: (one.instant, one.offset)
+        ) or [_ORIGIN]
         step = -(-len(everyone) // (PER_PATIENT * 4))
         world.memo[key] = {patient: tuple(own) for patient, own in found.items()} | {"": tuple(everyone[::step])}
     known: dict[str, tuple[Moment, ...]] = world.memo[key]

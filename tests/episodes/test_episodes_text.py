@@ -130,8 +130,8 @@ def test_clinical_takes_the_text_as_it_is(raw: str, expected: Action) -> None:
     [
         "", " GET http://h/x", "\nGET http://h/x", "GET", "GET  http://h/x", "GEThttp://h/x", "GET http://h/x please",
         "GET http://h/x\nGET http://h/y", "```\nGET http://h/x\n```", "get http://h/x", "<think></think>GET http://h/x",
-        "POST http://h/x", 'POST http://h/x {"a":1}', "FINISH([1]", "FINISH()", "FINISH(1)", 'FINISH("a")', "FINISH({})",
-        "FINISH([1]) done", "FINISH([NaN])", "FINISH([1],[2])", "FINISH([1] )x",
+        "POST http://h/x", 'POST http://h/x {"a":1}', "FINISH([1]", "FINISH()", "FINISH(1)", 'FINISH("a")',
+        "FINISH({})", "FINISH([1]) done", "FINISH([NaN])", "FINISH([1],[2])", "FINISH([1] )x",
         "Sure: FINISH([1])", "FINISH(" + "[" * 100_000 + ")",
     ],
 )  # fmt: skip

@@ -1,0 +1,151 @@
+"""Judges recorded transcripts, ours or anyone's.
+
+Clinical transcripts are replayed from their raw assistant texts. Compat ones are judged as the public grader does: on
+the recorded history, where a write counts only if the next message says that it was accepted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import graders
+from fhirtasks.episodes.environment import ROUNDS
+from fhirtasks.episodes.text import parse, result_of
+from fhirtasks.episodes.types import Episode, EpisodeStatus, Finish, Invalid, Message, Observation, Turn
+from fhirtasks.errors import UserError
+from fhirtasks.evaluation.sources import open_tasks
+from fhirtasks.tasks.play import replay_task
+from fhirtasks.tasks.types import Task
+
+_ROLES = {"system": "system", "user": "user", "assistant": "assistant", "agent": "assistant"}
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """One recorded episode: the line it stands on, whose task it is, and its messages."""
+
+    line: int
+    id: str
+    messages: tuple[Message, ...]
+
+
+def grade_file(tasks: Path, episodes: Path, graph: Path | None, mode: str | None) -> list[dict[str, Any]]:
+    """The verdict on every transcript of a JSONL file, in its order: ``id``, ``passed``, ``checks``.
+
+    Each line holds ``id`` (or ``task_id``) and ``messages`` of role (``user``, ``assistant``, ``agent``) and content.
+    A transcript without any assistant message fails ``completed``. UserError names the line of anything else that is
+    wrong: no JSON, no id, an unknown or repeated id, a message without role or content.
+    """
+    if mode not in (None, "clinical", "compat"):
+        raise UserError(f"--mode is {mode!r}; it takes clinical or compat.")
+    recorded = list(read_transcripts(episodes))
+    with open_tasks(tasks, graph) as source:
+        known = {task.id: task for task in source.tasks}
+        for transcript in recorded:
+            if transcript.id not in known:
+                raise UserError(f"{episodes}, line {transcript.line}: {tasks} has no task {transcript.id!r}.")
+        results = []
+        for transcript in recorded:
+            task = _in_mode(known[transcript.id], mode)
+            world = source.world(task)
+            if task.mode == "compat":
+                episode = recorded_episode(task, transcript.messages)
+            else:
+                raws = [message.content for message in transcript.messages if message.role == "assistant"]
+                episode = replay_task(task, world, raws)
+            verdict = graders.grade(task, episode, world)
+            checks = [{"name": one.name, "passed": one.passed, "detail": one.detail} for one in verdict.checks]
+            results.append({"id": task.id, "passed": verdict.passed, "checks": checks})
+    return results
+
+
+def read_transcripts(path: Path) -> Iterator[Transcript]:
+    """The transcripts of a JSONL file; blank lines are skipped."""
+    if not path.is_file():
+        raise UserError(f"There is no file {path}; give a JSONL file with one transcript per line.")
+    lines: dict[str, int] = {}
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            transcript = _transcript(f"{path}, line {number}", number, line)
+            if transcript.id in lines:
+                raise UserError(
+                    f"{path}: the task {transcript.id!r} stands on lines {lines[transcript.id]} and {number}; "
+                    "keep one transcript per task and file."
+                )
+            lines[transcript.id] = number
+            yield transcript
+    if not lines:
+        raise UserError(f"{path} is empty; give a JSONL file with one transcript per line.")
+
+
+def recorded_episode(task: Task, messages: Sequence[Message]) -> Episode:
+    """The episode that a recorded history tells of, by the dialect's own rules, nothing being run again.
+
+    It ends where the dialect would have ended it: at an answer, at text that is no action, at the round limit. What
+    stands after that could not have happened and is left out.
+    """
+    kept: list[Message] = []
+    turns: list[Turn] = []
+    status: EpisodeStatus = "task limit reached"
+    result: str | None = None
+    for index, message in enumerate(messages):
+        if message.role != "assistant":
+            kept.append(message)
+            continue
+        if len(turns) == ROUNDS[task.mode]:
+            break
+        kept.append(message)
+        action = parse(message.content, task.mode)
+        over = isinstance(action, Finish) or (isinstance(action, Invalid) and action.ends)
+        reply = messages[index + 1] if index + 1 < len(messages) else None
+        shown = None if over or reply is None or reply.role == "assistant" else Observation(reply.content, 0)
+        turns.append(Turn(message.content, action, shown))
+        if isinstance(action, Finish):
+            status, result = "completed", result_of(message.content, task.mode)
+        elif over:
+            status = "agent invalid action"
+        if over:
+            break
+    return Episode(task.id, tuple(kept), tuple(turns), status, result)
+
+
+def _in_mode(task: Task, mode: str | None) -> Task:
+    if mode is None or mode == task.mode:
+        return task
+    if mode == "compat":
+        raise UserError(
+            f"The task {task.id!r} is clinical and has no constants of the public grader; leave out --mode compat."
+        )
+    raise UserError(f"The task {task.id!r} was asked by compat's rules; leave out --mode clinical.")
+
+
+def _transcript(where: str, number: int, line: bytes) -> Transcript:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is not JSON ({error}).") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{where} is no JSON object; each line holds id and messages.")
+    task_id = value.get("id", value.get("task_id"))
+    if not isinstance(task_id, str) or not task_id:
+        raise UserError(f"{where} has no task id; each line holds id (or task_id) and messages.")
+    messages = value.get("messages")
+    if not isinstance(messages, list):
+        raise UserError(f"{where} ({task_id}) has no messages; each line holds id and a list of messages.")
+    return Transcript(
+        number, task_id, tuple(_message(f"{where} ({task_id})", index, one) for index, one in enumerate(messages, 1))
+    )
+
+
+def _message(where: str, index: int, value: object) -> Message:
+    role = value.get("role") if isinstance(value, Mapping) else None
+    content = value.get("content") if isinstance(value, Mapping) else None
+    if role not in _ROLES or not isinstance(content, str):
+        raise UserError(f"{where}: message {index} needs a role (user, assistant or agent) and a text as content.")
+    return Message(_ROLES[role], content)  # type: ignore[arg-type]

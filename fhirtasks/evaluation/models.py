@@ -1,0 +1,114 @@
+"""Models as policies: any OpenAI-compatible endpoint, or a local transformers model. Greedy, one message at a time."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+
+from fhirtasks.episodes.types import Message, PublicTask
+from fhirtasks.errors import UserError
+from fhirtasks.evaluation.policies import Policy
+
+MAX_TOKENS: Final = 2048
+"""Tokens of one reply, and below the seconds and tries of one request: the benchmark's own settings."""
+TIMEOUT_S: Final = 120.0
+TRIES: Final = 3
+
+_THINKING = re.compile(r"<think>.*?</think>\s*", re.DOTALL)
+
+
+class InfrastructureError(Exception):
+    """The model could not be asked: no fault of the policy, counted apart."""
+
+
+def without_thinking(text: str) -> str:
+    """The text without reasoning, which is no part of the protocol: neither dispatched nor recorded."""
+    text = _THINKING.sub("", text)
+    # A template that opens the block itself leaves only the closing tag in the reply.
+    return text.rpartition("</think>")[2].lstrip() if "</think>" in text else text
+
+
+def endpoint_policy(endpoint: str, model: str | None, *, transport: httpx.BaseTransport | None = None) -> Policy:
+    """A policy that asks an OpenAI-compatible server; the key comes from OPENAI_API_KEY. UserError for a bad URL."""
+    if not endpoint.startswith(("http://", "https://")):
+        raise UserError(
+            f"--endpoint is {endpoint!r}; give the base URL of an OpenAI-compatible server, such as http://host/v1."
+        )
+    if not model:
+        raise UserError("--endpoint needs --model, the model's name at that server.")
+    key = os.environ.get("OPENAI_API_KEY")
+    client = httpx.Client(
+        timeout=TIMEOUT_S, transport=transport, headers={"Authorization": f"Bearer {key}"} if key else {}
+    )
+    url = endpoint.rstrip("/") + "/chat/completions"
+
+    def policy(task: PublicTask, messages: Sequence[Message]) -> str:
+        chat = [{"role": message.role, "content": message.content} for message in messages]
+        body = {"model": model, "messages": chat, "temperature": 0, "max_tokens": MAX_TOKENS}
+        return without_thinking(_ask(client, url, body))
+
+    return policy
+
+
+def _ask(client: httpx.Client, url: str, body: dict[str, Any]) -> str:
+    reason = ""
+    for attempt in range(TRIES):
+        if attempt:
+            time.sleep(2.0 ** (attempt - 1))
+        try:
+            reply = client.post(url, json=body)
+        except httpx.HTTPError as error:
+            reason = f"{type(error).__name__}: {error}"
+            continue
+        if reply.status_code < 400:
+            return _content(reply)
+        reason = f"HTTP {reply.status_code}: {reply.text[:200]}"
+        if reply.status_code < 500 and reply.status_code not in (408, 409, 425, 429):
+            break
+    raise InfrastructureError(reason)
+
+
+def _content(reply: httpx.Response) -> str:
+    try:
+        content = reply.json()["choices"][0]["message"]["content"]
+    except (ValueError, KeyError, IndexError, TypeError):
+        raise InfrastructureError(f"the endpoint's reply is no chat completion: {reply.text[:200]}") from None
+    return content if isinstance(content, str) else ""
+
+
+def local_policy(model: str) -> Policy:
+    """A policy that runs a transformers model from a folder or the Hub, greedily, through its chat template."""
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+    except ImportError:
+        raise UserError(
+            "A local model needs the train extra (pip install 'fhirtasks[train]'), or give --endpoint."
+        ) from None
+    if ("/" not in model or model.startswith((".", "/"))) and not Path(model).is_dir():
+        raise UserError(f"There is no model folder {model}; give a folder, a Hub name, or --endpoint for a server.")
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(model)
+        network: Any = AutoModelForCausalLM.from_pretrained(model, torch_dtype="auto")
+    except (OSError, ValueError) as error:
+        raise UserError(f"The model {model} cannot be loaded: {str(error).splitlines()[0]}") from error
+    if not tokenizer.chat_template:
+        raise UserError(f"The tokenizer of {model} has no chat template; take an instruction-tuned model.")
+    network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+    def policy(task: PublicTask, messages: Sequence[Message]) -> str:
+        chat = [{"role": message.role, "content": message.content} for message in messages]
+        text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True, enable_thinking=False)
+        inputs = tokenizer(text, return_tensors="pt", add_special_tokens=False).to(network.device)
+        with torch.no_grad():
+            output = network.generate(**inputs, max_new_tokens=MAX_TOKENS, do_sample=False)
+        reply: str = tokenizer.decode(output[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return without_thinking(reply)
+
+    return policy

@@ -1,0 +1,163 @@
+"""What an evaluation found: per family and branch, with the floors beside every score."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+from fhirtasks.benchmarks.medagentbench import reported_as
+from fhirtasks.episodes.types import Episode
+from fhirtasks.evaluation.policies import FLOORS
+from fhirtasks.tasks.types import Task, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One task under one policy. Without a verdict the policy could not be asked, and ``error`` says why."""
+
+    task: Task
+    episode: Episode | None
+    verdict: Verdict | None
+    error: str = ""
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict is not None and self.verdict.passed
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """``passed`` of ``n`` judged; ``infrastructure`` more could not be asked and are in neither."""
+
+    n: int
+    passed: int
+    infrastructure: int = 0
+
+    @staticmethod
+    def of(outcomes: Iterable[Outcome]) -> Score:
+        listed = list(outcomes)
+        judged = [outcome for outcome in listed if outcome.verdict is not None]
+        return Score(len(judged), sum(outcome.passed for outcome in judged), len(listed) - len(judged))
+
+    @property
+    def rate(self) -> float | None:
+        """The share that passed; None if nothing was judged."""
+        return self.passed / self.n if self.n else None
+
+    def as_json(self) -> dict[str, Any]:
+        return {"n": self.n, "passed": self.passed, "rate": None if self.rate is None else round(self.rate, 4),
+                "infrastructure_errors": self.infrastructure}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationReport:
+    """Outcomes by policy: those asked for first, then the floors that were run beside them."""
+
+    policies: tuple[str, ...]
+    outcomes: Mapping[str, Sequence[Outcome]]
+    benchmark: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """``families`` is the first policy's; ``policies`` has every policy, ``floors`` the floors' totals."""
+        every = {name: self._policy(name) for name in self.outcomes}
+        first = every[self.policies[0]]
+        return {
+            "policy": self.policies[0],
+            **first,
+            "floors": {name: every[name]["total"] for name in FLOORS if name in every},
+            "policies": every,
+        }
+
+    def _policy(self, name: str) -> dict[str, Any]:
+        outcomes = self.outcomes[name]
+        found: dict[str, Any] = {"total": Score.of(outcomes).as_json(), "families": {}}
+        if self.benchmark:
+            # Query SR and Action SR, split as the benchmark reports them.
+            for rate in ("query", "action"):
+                found[rate] = Score.of(one for one in outcomes if reported_as(one.task.id) == rate).as_json()
+        for family, rows in _grouped(outcomes, "family").items():
+            branches = {branch: Score.of(some).as_json() for branch, some in _grouped(rows, "branch").items()}
+            found["families"][family] = {**Score.of(rows).as_json(), "branches": branches}
+        found["failed_checks"] = dict(sorted(Counter(_failed(outcomes)).items()))
+        found["statuses"] = dict(sorted(Counter(one.episode.status for one in outcomes if one.episode).items()))
+        found["errors"] = dict(sorted(Counter(one.error for one in outcomes if one.error).items()))
+        return found
+
+    def as_text(self) -> str:
+        """A table per policy asked for: a row per family and branch, the floors' rates beside its own."""
+        from rich.console import Console
+        from rich.table import Table
+
+        out = StringIO()
+        console = Console(file=out, width=150, force_terminal=False, color_system=None)
+        floors = [name for name in FLOORS if name in self.outcomes]
+        for policy in self.policies:
+            table = Table(title=policy, title_justify="left")
+            for column in ("family", "branch"):
+                table.add_column(column)
+            for column in ("n", "passed", "rate", *floors):
+                table.add_column(column, justify="right")
+            for family, rows in _grouped(self.outcomes[policy], "family").items():
+                table.add_row(family, "", *self._cells(rows, floors, family, None))
+                for branch, some in _grouped(rows, "branch").items():
+                    if len(_grouped(rows, "branch")) > 1:
+                        table.add_row("", branch, *self._cells(some, floors, family, branch))
+            table.add_section()
+            table.add_row("all", "", *self._cells(self.outcomes[policy], floors, None, None))
+            console.print(table)
+            console.print(self._notes(policy), highlight=False)
+        return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+
+    def _cells(self, rows: Sequence[Outcome], floors: list[str], family: str | None, branch: str | None) -> list[str]:
+        score = Score.of(rows)
+        cells = [str(score.n), str(score.passed), _percent(score)]
+        for floor in floors:
+            same = [
+                one
+                for one in self.outcomes[floor]
+                if family in (None, one.task.family) and branch in (None, one.task.branch)
+            ]
+            cells.append(_percent(Score.of(same)))
+        return cells
+
+    def _notes(self, policy: str) -> str:
+        found = self._policy(policy)
+        lines = []
+        if self.benchmark:
+            rates = ", ".join(f"{name} {_percent_of(found[key])}" for name, key in _RATES)
+            lines.append(f"as the benchmark reports: {rates}")
+        if found["failed_checks"]:
+            lines.append("failed checks: " + ", ".join(f"{name} {n}" for name, n in found["failed_checks"].items()))
+        if found["total"]["infrastructure_errors"]:
+            lines.append(
+                f"not asked (infrastructure): {found['total']['infrastructure_errors']}, not in any rate above"
+            )
+        lines += [f"{count} x {error}" for error, count in found["errors"].items()]
+        return "\n".join(lines)
+
+
+_RATES = (("SR", "total"), ("query SR", "query"), ("action SR", "action"))
+
+
+def _grouped(outcomes: Iterable[Outcome], by: str) -> dict[str, list[Outcome]]:
+    found: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        found.setdefault(getattr(outcome.task, by), []).append(outcome)
+    return dict(sorted(found.items()))
+
+
+def _failed(outcomes: Iterable[Outcome]) -> list[str]:
+    """The first failed check of each failed episode."""
+    verdicts = [one.verdict for one in outcomes if one.verdict is not None and not one.verdict.passed]
+    return [next((check.name for check in verdict.checks if not check.passed), "") for verdict in verdicts]
+
+
+def _percent(score: Score) -> str:
+    return "-" if score.rate is None else f"{100 * score.rate:.1f}%"
+
+
+def _percent_of(score: Mapping[str, Any]) -> str:
+    return "-" if not score["n"] else f"{100 * score['passed'] / score['n']:.2f}%"

@@ -1,0 +1,221 @@
+"""Runs policies over a release's tasks or a public benchmark and judges every episode, the floors beside them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import graders
+import solvers
+from fhirtasks.episodes.environment import Environment, run_solver
+from fhirtasks.episodes.types import Solver
+from fhirtasks.errors import UserError
+from fhirtasks.evaluation.models import InfrastructureError, endpoint_policy, local_policy
+from fhirtasks.evaluation.policies import FLOORS, Policy, floor
+from fhirtasks.evaluation.report import EvaluationReport, Outcome
+from fhirtasks.evaluation.sources import TaskSet, open_tasks
+from fhirtasks.fhir.jsontext import dumps
+from fhirtasks.tasks.play import open_environment
+from fhirtasks.tasks.types import Task
+
+CONCURRENCY: Final = 8
+"""Requests to an endpoint at a time."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationConfig:
+    """What to evaluate. ``limit`` is per family; ``out`` records the transcripts of the one policy asked for."""
+
+    tasks: Path
+    policies: tuple[str, ...] = ("expert",)
+    graph: Path | None = None
+    split: str | None = None
+    prompt_template: Path | None = None
+    functions: Path | None = None
+    endpoint: str | None = None
+    model: str | None = None
+    limit: int | None = None
+    out: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prompting:
+    """The benchmark's prompt text and tool list, from the user's files; None for our own prompt."""
+
+    template: str | None = None
+    functions: str | None = None
+
+
+def evaluate(config: EvaluationConfig, progress: Progress | None = None) -> EvaluationReport:
+    """Runs the policies asked for and every floor. UserError for anything that the user has to put right."""
+    policies = tuple(dict.fromkeys(config.policies))
+    _check(config, policies)
+    prompting = Prompting(_text(config.prompt_template), _functions(config.functions))
+    with open_tasks(config.tasks, config.graph, config.split) as source:
+        if source.benchmark and "model" in policies and prompting.template is None:
+            raise UserError(
+                "A benchmark's score depends on its prompt: give its files by --prompt-template and --functions."
+            )
+        tasks = _limited(source.tasks, config.limit)
+        outcomes: dict[str, list[Outcome]] = {}
+        for name in dict.fromkeys((*policies, *FLOORS)):
+            runs = _runs(name, config, source, tasks, prompting)
+            outcomes[name] = _collected(runs, name, len(tasks), progress)
+    if config.out is not None:
+        write_transcripts(config.out, outcomes[policies[0]])
+    return EvaluationReport(policies, outcomes, source.benchmark)
+
+
+def play_solver(
+    tasks: Sequence[Task], source: TaskSet, solver_of: Callable[[Task], Solver], prompting: Prompting
+) -> Iterator[Outcome]:
+    """Every task by a solver. One that breaks down on what it was shown has failed, and the outcome says how."""
+    for task in tasks:
+        environment = _opened(task, source, prompting)
+        error = ""
+        try:
+            run_solver(solver_of(task), environment.task, environment)
+        except (ValueError, LookupError, TypeError, ArithmeticError) as broken:
+            error = f"the solver broke down: {type(broken).__name__}: {broken}"
+        yield _judged(task, source, environment, error)
+
+
+def ask_policy(
+    tasks: Sequence[Task], source: TaskSet, policy: Policy, prompting: Prompting, concurrency: int
+) -> Iterator[Outcome]:
+    """Every task by a policy, in order, several conversations at a time; only the asking happens in threads."""
+    outcomes: dict[int, Outcome] = {}
+    waiting = iter(enumerate(tasks))
+    asked: dict[Future[str], tuple[int, Environment]] = {}
+    due = 0
+    with ThreadPoolExecutor(concurrency) as pool:
+
+        def ask(index: int, environment: Environment) -> None:
+            asked[pool.submit(policy, environment.task, environment.messages)] = (index, environment)
+
+        while True:
+            while len(asked) < concurrency and (following := next(waiting, None)) is not None:
+                ask(following[0], _opened(following[1], source, prompting))
+            if not asked:
+                return
+            done, _ = wait(asked, return_when=FIRST_COMPLETED)
+            for future in done:
+                index, environment = asked.pop(future)
+                try:
+                    environment.step(future.result())
+                except InfrastructureError as error:
+                    outcomes[index] = Outcome(tasks[index], None, None, str(error))
+                    continue
+                if environment.done:
+                    outcomes[index] = _judged(tasks[index], source, environment)
+                else:
+                    ask(index, environment)
+            while due in outcomes:
+                yield outcomes.pop(due)
+                due += 1
+
+
+def write_transcripts(out: Path, outcomes: Sequence[Outcome]) -> None:
+    """One JSON line per episode: id and messages, assistant text raw. The file appears whole or not at all."""
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            for episode in (outcome.episode for outcome in outcomes):
+                if episode is not None:
+                    messages = [{"role": message.role, "content": message.content} for message in episode.messages]
+                    file.write(dumps({"id": episode.task_id, "messages": messages}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, out)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _runs(
+    name: str, config: EvaluationConfig, source: TaskSet, tasks: Sequence[Task], prompting: Prompting
+) -> Iterator[Outcome]:
+    if name == "expert":
+        return play_solver(tasks, source, lambda task: solvers.solver(task.family), prompting)
+    if name != "model":
+        solver = floor(name, tasks)
+        return play_solver(tasks, source, lambda _: solver, prompting)
+    if config.endpoint is not None:
+        return ask_policy(tasks, source, endpoint_policy(config.endpoint, config.model), prompting, CONCURRENCY)
+    assert config.model is not None
+    return ask_policy(tasks, source, local_policy(config.model), prompting, 1)
+
+
+def _opened(task: Task, source: TaskSet, prompting: Prompting) -> Environment:
+    return open_environment(task, source.world(task), template=prompting.template, functions=prompting.functions)
+
+
+def _judged(task: Task, source: TaskSet, environment: Environment, error: str = "") -> Outcome:
+    episode = environment.episode()
+    return Outcome(task, episode, graders.grade(task, episode, source.world(task)), error)
+
+
+def _collected(runs: Iterator[Outcome], name: str, total: int, progress: Progress | None) -> list[Outcome]:
+    found = []
+    for outcome in runs:
+        found.append(outcome)
+        if progress is not None and (len(found) % 50 == 0 or len(found) == total):
+            progress(f"{name}: {len(found):,} of {total:,} tasks, {sum(one.passed for one in found):,} passed")
+    return found
+
+
+def _limited(tasks: Sequence[Task], limit: int | None) -> list[Task]:
+    """The first ``limit`` tasks of every family, in their order."""
+    seen: dict[str, int] = {}
+    chosen = []
+    for task in tasks:
+        seen[task.family] = seen.get(task.family, 0) + 1
+        if limit is None or seen[task.family] <= limit:
+            chosen.append(task)
+    return chosen
+
+
+def _check(config: EvaluationConfig, policies: tuple[str, ...]) -> None:
+    known = ("expert", *FLOORS, "model")
+    for name in policies:
+        if name not in known:
+            raise UserError(f"There is no policy {name!r}; there are: {', '.join(known)}.")
+    if not policies:
+        raise UserError(f"Name a policy to evaluate: {', '.join(known)}.")
+    if "model" in policies and config.model is None:
+        raise UserError("--policy model needs --model: a local model, or the model's name at --endpoint.")
+    if "model" not in policies and (config.model or config.endpoint):
+        raise UserError("--model and --endpoint are for --policy model.")
+    if config.out is not None:
+        if len(policies) > 1:
+            raise UserError("--out records the transcripts of one policy; ask for one at a time.")
+        if not config.out.parent.is_dir():
+            raise UserError(f"The folder {config.out.parent} does not exist; create it first.")
+
+
+def _text(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"There is no file {path}; give the benchmark's prompt or tool list.") from None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text.") from error
+
+
+def _functions(path: Path | None) -> str | None:
+    """The tool list as the benchmark's harness prints it: loaded and dumped again."""
+    text = _text(path)
+    if text is None:
+        return None
+    try:
+        return json.dumps(json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not JSON ({error}); give the benchmark's tool list.") from error

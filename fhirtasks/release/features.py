@@ -1,0 +1,81 @@
+"""The columns of every config of a release, written once: as an Arrow schema that carries the Hugging Face features.
+
+``messages`` stands beside no column that TRL reserves (``prompt``, ``completion``, ``text``, ``label`` …). What is JSON travels
+as canonical-JSON text, because nested Arrow types and the ``Json`` feature lose digits of numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+CONFIGS: Final = ("sft", "sft_turns", "rl", "charts", "dropped")
+SPLITS: Final = ("train", "validation", "test")
+FORMAT: Final = 1
+"""Version of the release's layout and columns."""
+
+_MESSAGES: Final = "messages"
+_ABOUT: Final = {name: "string" for name in ("family", "branch", "domain", "kind", "protocol", "mode", "split")}
+
+COLUMNS: Final[dict[str, dict[str, str]]] = {
+    "sft": {
+        "id": "string",
+        "messages": _MESSAGES,
+        "tools": "string",
+        **_ABOUT,
+        "task": "string",
+        "verdict": "string",
+        "provenance": "string",
+        "tokens": "int64",
+        "content_hash": "string",
+    },
+    "sft_turns": {
+        "id": "string",
+        "turn": "int64",
+        "prompt": _MESSAGES,
+        "completion": _MESSAGES,
+        "tools": "string",
+        **_ABOUT,
+        "content_hash": "string",
+    },
+    "rl": {
+        "id": "string",
+        "prompt": _MESSAGES,
+        "tools": "string",
+        **_ABOUT,
+        "task": "string",
+        "reference": "string",
+        "content_hash": "string",
+    },
+    "charts": {name: "string" for name in ("split", "type", "id", "patient", "raw")},
+    "dropped": {name: "string" for name in ("content_hash", "family", "branch", "split", "reason")},
+}
+"""Config -> column -> ``string``, ``int64`` or ``messages`` (a list of role and content)."""
+
+DICTIONARY: Final = (*_ABOUT, "tools", "type", "patient", "reason", "messages.list.element.role")
+"""Columns of few values, for Parquet's dictionary encoding."""
+
+
+def schema(config: str) -> Any:
+    """The ``pyarrow.Schema`` of a config; its metadata is what ``datasets.Features(...)`` writes."""
+    import pyarrow as pa
+
+    types = {
+        "string": pa.string(),
+        "int64": pa.int64(),
+        _MESSAGES: pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])),
+    }
+    fields = [pa.field(name, types[kind]) for name, kind in COLUMNS[config].items()]
+    metadata = {"huggingface": json.dumps({"info": {"features": features_dict(config)}})}
+    return pa.schema(fields, metadata=metadata)
+
+
+def features_dict(config: str) -> dict[str, Any]:
+    """The config's features as ``datasets`` serialises them; ``datasets.Features.from_dict`` reads it."""
+
+    def one(kind: str) -> dict[str, Any]:
+        if kind == _MESSAGES:
+            return {"feature": {"role": one("string"), "content": one("string")}, "_type": "List"}
+        return {"dtype": kind, "_type": "Value"}
+
+    return {name: one(kind) for name, kind in COLUMNS[config].items()}

@@ -1,0 +1,65 @@
+"""``manifest.json``: what a release is made of and what its files must be. No time, host, path or worker count is in it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from fhirtasks.errors import UserError
+from fhirtasks.release.features import FORMAT
+from fhirtasks.release.writer import Shard, sha256_of
+
+NAME = "manifest.json"
+
+
+def manifest_bytes(manifest: dict[str, Any]) -> bytes:
+    """The file's bytes: sorted keys, one value per line, so that two releases can be compared by eye."""
+    return (json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def files_of(shards: Iterable[Shard]) -> dict[str, Any]:
+    """The manifest's ``files``: path -> rows, bytes, sha256."""
+    return {shard.path: {"rows": shard.rows, "bytes": shard.bytes, "sha256": shard.sha256} for shard in shards}
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a release folder. UserError where there is none that this version can read."""
+    path = folder / NAME
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder; give the folder of a release.")
+    if not path.is_file():
+        raise UserError(f"{folder} has no {NAME}; give the folder of a release, whole.")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        right = isinstance(manifest, dict) and all(
+            isinstance(manifest.get(name), dict) for name in ("files", "splits", "families", "versions", "options")
+        )
+        version = manifest["format"] if right else None
+    except (ValueError, KeyError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({error}); take a whole copy of the release.") from None
+    if not right:
+        raise UserError(f"{path} is no release's manifest; give the folder of a release.")
+    if version != FORMAT:
+        raise UserError(f"{path} has the format {version!r}, this version reads {FORMAT}; use the fhirtasks that made it.")
+    found: dict[str, Any] = manifest
+    return found
+
+
+def file_failures(folder: Path, manifest: dict[str, Any], hashes: bool = True) -> list[dict[str, Any]]:
+    """Files that are missing, extra or (with ``hashes``) not the manifest's. Hidden ones (.git, .cache) do not count."""
+    failures = []
+    listed = manifest["files"]
+    for path in sorted(listed):
+        file = folder / path
+        if not file.is_file():
+            failures.append({"file": path, "problem": "is missing"})
+        elif hashes and sha256_of(file) != listed[path].get("sha256"):
+            failures.append({"file": path, "problem": "has not the sha256 that the manifest says"})
+    for file in sorted(folder.rglob("*")):
+        name = file.relative_to(folder).as_posix()
+        hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        if file.is_file() and not hidden and name not in listed and name != NAME:
+            failures.append({"file": name, "problem": "is not in the manifest"})
+    return failures

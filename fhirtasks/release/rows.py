@@ -1,0 +1,174 @@
+"""Rows as Arrow tables: trajectories into ``sft``, and what ``sft_turns`` and ``rl`` derive from it.
+
+Arrays are built from buffers: ``pyarrow.array`` on Python lists imports pandas and visits every value twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fhirtasks.episodes.types import Episode, Message
+from fhirtasks.fhir.jsontext import Json, canonical, content_hash, dumps
+from fhirtasks.release.features import COLUMNS, schema
+from fhirtasks.tasks.codec import task_to_json
+from fhirtasks.tasks.types import Task, Verdict
+
+TOOLS = "[]"
+"""The ``tools`` column of the ``text`` protocol: it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """One kept episode with all that its row says. ``provenance`` holds strings only."""
+
+    task: Task
+    episode: Episode
+    verdict: Verdict
+    provenance: dict[str, str]
+    content_hash: str
+    tokens: int | None = None
+
+
+def message_list(messages: Iterable[Message]) -> list[dict[str, str]]:
+    """Messages as plain JSON."""
+    return [{"role": message.role, "content": message.content} for message in messages]
+
+
+def hash_of(protocol: str, messages: Iterable[Message], tools: Sequence[Json] = ()) -> str:
+    """The content hash of a trajectory: sha256 over canonical JSON of protocol, tools and messages."""
+    return content_hash({"protocol": protocol, "tools": list(tools), "messages": message_list(messages)})
+
+
+def verdict_json(verdict: Verdict) -> str:
+    """A verdict as canonical JSON; the score as text, since canonical JSON holds no fractions."""
+    checks = [{"name": check.name, "passed": check.passed, "detail": check.detail} for check in verdict.checks]
+    return canonical({"passed": verdict.passed, "score": str(verdict.score), "checks": checks}).decode()
+
+
+def reference(task: Task) -> str:
+    """What the ``rl`` config shows as the verifier's reference: the gold answer, as JSON text."""
+    return dumps(task.gold)
+
+
+def sft_table(rows: Sequence[Trajectory]) -> Any:
+    """The ``sft`` rows of these trajectories, in their order."""
+    about = ("family", "branch", "domain", "kind", "protocol", "mode", "split")
+    columns = {
+        "id": strings([row.task.id for row in rows]),
+        "messages": _messages([row.episode.messages for row in rows]),
+        "tools": strings([TOOLS] * len(rows)),
+        **{name: strings([getattr(row.task, name) for row in rows]) for name in about},
+        "task": strings([task_to_json(row.task) for row in rows]),
+        "verdict": strings([verdict_json(row.verdict) for row in rows]),
+        "provenance": strings([canonical(row.provenance).decode() for row in rows]),
+        "tokens": integers([row.tokens for row in rows]),
+        "content_hash": strings([row.content_hash for row in rows]),
+    }
+    return table("sft", columns)
+
+
+def turns_table(sft: Any) -> Any:
+    """One ``sft_turns`` row per assistant message of these ``sft`` rows: all before it is the prompt."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    messages = sft.column("messages").combine_chunks()
+    offsets = np.from_dlpack(messages.offsets)
+    values = messages.values
+    # What lies before or after a slice of a larger table is in ``values`` too, and is not meant.
+    at = np.from_dlpack(pc.indices_nonzero(pc.equal(values.field("role"), strings(["assistant"])[0]))).astype(np.int64)
+    at = at[(at >= offsets[0]) & (at < offsets[-1])]
+    row = np.searchsorted(offsets, at, side="right") - 1
+    start = offsets[row]
+    lengths = at - start
+    ends = np.cumsum(lengths)
+    gather = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - lengths, lengths) + np.repeat(start, lengths)
+    prompts = pa.ListArray.from_arrays(_offsets(lengths), values.take(_array(gather, "int64")))
+    completions = pa.ListArray.from_arrays(_array(np.arange(len(at) + 1), "int32"), values.take(_array(at, "int64")))
+    turn = np.arange(len(at)) - np.searchsorted(row, row, side="left")
+    rows = sft.take(_array(row, "int64"))
+    made = {"turn": _array(turn, "int64"), "prompt": prompts, "completion": completions}
+    return table("sft_turns", {name: made[name] if name in made else rows.column(name) for name in COLUMNS["sft_turns"]})
+
+
+def rl_table(sft: Any, references: Sequence[str]) -> Any:
+    """The ``rl`` rows of these ``sft`` rows: the opening message, the task, the reference."""
+    import numpy as np
+    import pyarrow as pa
+
+    messages = sft.column("messages").combine_chunks()
+    starts = np.from_dlpack(messages.offsets)[:-1]
+    opening = _array(np.arange(len(sft) + 1), "int32")
+    prompt = pa.ListArray.from_arrays(opening, messages.values.take(_array(starts, "int32")))
+    made = {"prompt": prompt, "reference": strings(references)}
+    return table("rl", {name: made[name] if name in made else sft.column(name) for name in COLUMNS["rl"]})
+
+
+def table(config: str, columns: dict[str, Any]) -> Any:
+    """A table of a config from its columns, in the config's order and with its schema."""
+    import pyarrow as pa
+
+    wanted = schema(config)
+    return pa.Table.from_arrays([columns[name] for name in wanted.names], schema=wanted)
+
+
+def strings(values: Sequence[str | None]) -> Any:
+    """A string array; None is null."""
+    import numpy as np
+    import pyarrow as pa
+
+    encoded = [b"" if value is None else value.encode() for value in values]
+    lengths = np.fromiter(map(len, encoded), dtype=np.int64, count=len(encoded))
+    buffers = [_validity(values), _offsets(lengths).buffers()[1], pa.py_buffer(b"".join(encoded))]
+    return pa.Array.from_buffers(pa.string(), len(encoded), buffers)
+
+
+def integers(values: Sequence[int | None]) -> Any:
+    """An int64 array; None is null."""
+    import numpy as np
+    import pyarrow as pa
+
+    numbers = np.fromiter((value or 0 for value in values), dtype=np.int64, count=len(values))
+    return pa.Array.from_buffers(pa.int64(), len(values), [_validity(values), pa.py_buffer(numbers)])
+
+
+def _validity(values: Sequence[str | int | None]) -> Any:
+    import numpy as np
+    import pyarrow as pa
+
+    if None not in values:
+        return None
+    known = np.fromiter((value is not None for value in values), dtype=bool, count=len(values))
+    return pa.py_buffer(np.packbits(known, bitorder="little").tobytes())
+
+
+def _messages(rows: Sequence[Sequence[Message]]) -> Any:
+    import numpy as np
+    import pyarrow as pa
+
+    flat = [message for row in rows for message in row]
+    content = strings([message.content for message in flat])
+    values = pa.StructArray.from_arrays([strings([message.role for message in flat]), content], ["role", "content"])
+    return pa.ListArray.from_arrays(_offsets(np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))), values)
+
+
+def _offsets(lengths: Any) -> Any:
+    """int32 offsets of consecutive runs of these lengths. OverflowError past 2 GiB, the limit of Arrow's strings."""
+    import numpy as np
+
+    ends = np.zeros(len(lengths) + 1, dtype=np.int64)
+    np.cumsum(lengths, out=ends[1:])
+    if ends[-1] > np.iinfo(np.int32).max:
+        raise OverflowError("an Arrow string column holds at most 2 GiB")
+    return _array(ends, "int32")
+
+
+def _array(numbers: Any, dtype: str) -> Any:
+    import numpy as np
+    import pyarrow as pa
+
+    data = np.ascontiguousarray(numbers, dtype=dtype)
+    return pa.Array.from_buffers(pa.type_for_alias(dtype), len(data), [None, pa.py_buffer(data)])

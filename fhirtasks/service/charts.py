@@ -1,0 +1,173 @@
+"""The two tiers that a search can run on: charts in memory, patient by patient, and DuckDB for what no patient bounds.
+
+Both end in the same matcher (:class:`fhirtasks.service.table.Table`), so they give the same answers; SQL only narrows what the
+matcher has to look at.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+from fhirtasks.graph.world import World
+from fhirtasks.service.query import Criterion, Query
+from fhirtasks.service.table import Record, Table
+
+CHART_BYTES = 256 * 2**20
+"""Charts kept in memory per world: the least recently used leave beyond this many bytes of resource text."""
+
+_BATCH = 5_000
+
+Hit = tuple[tuple[Any, ...], Record]
+"""A match and the values that the search's sort keys sort it by."""
+
+
+class Charts:
+    """One world's charts, shared by every episode that runs on it."""
+
+    def __init__(self, world: World) -> None:
+        self._db = world.db
+        self._available = "available" if world.has_available else "NULL"
+        self._charts: OrderedDict[str, tuple[dict[str, Table], int]] = OrderedDict()
+        self._bytes = 0
+        self._people: Table | None = None
+        self._records: OrderedDict[tuple[str, str], Record | None] = OrderedDict()
+        self.types = tuple(row[0] for row in self._db.execute("SELECT DISTINCT type FROM resource ORDER BY type").fetchall())
+
+    @staticmethod
+    def of(world: World) -> Charts:
+        """The world's charts; made on the first call."""
+        key = ("fhirtasks.service.charts",)
+        charts = world.memo.get(key)
+        if charts is None:
+            charts = world.memo[key] = Charts(world)
+        assert isinstance(charts, Charts)
+        return charts
+
+    def chart(self, patient: str) -> dict[str, Table]:
+        """The patient's whole compartment by type: one query on first touch."""
+        found = self._charts.get(patient)
+        if found is not None:
+            self._charts.move_to_end(patient)
+            return found[0]
+        rows = self._db.execute(
+            f"SELECT type, id, patient, raw, {self._available} FROM resource WHERE patient = ? ORDER BY type, id", [patient]
+        ).fetchall()
+        by_type: dict[str, list[Record]] = {}
+        for row in rows:
+            by_type.setdefault(row[0], []).append(Record(*row))
+        chart = {type: Table(records) for type, records in by_type.items()}
+        size = sum(len(row[3]) for row in rows)
+        self._charts[patient] = (chart, size)
+        self._bytes += size
+        while self._bytes > CHART_BYTES and len(self._charts) > 1:
+            self._bytes -= self._charts.popitem(last=False)[1][1]
+        return chart
+
+    def people(self) -> Table:
+        """Every Patient of the world."""
+        if self._people is None:
+            rows = self._db.execute(
+                f"SELECT type, id, patient, raw, {self._available} FROM resource WHERE type = 'Patient' ORDER BY id"
+            ).fetchall()
+            self._people = Table([Record(*row) for row in rows])
+        return self._people
+
+    def read(self, type: str, id: str) -> Record | None:
+        """One resource by type and id, whatever its time."""
+        key = (type, id)
+        if key in self._records:
+            self._records.move_to_end(key)
+            return self._records[key]
+        row = self._db.execute(
+            f"SELECT type, id, patient, raw, {self._available} FROM resource WHERE id = ? AND type = ?", [id, type]
+        ).fetchone()
+        record = self._records[key] = None if row is None else Record(*row)
+        while len(self._records) > _BATCH:
+            self._records.popitem(last=False)
+        return record
+
+    def in_memory(self, query: Query, patients: frozenset[str] | None, now: int | None) -> list[Hit]:
+        """Matches among all Patients, or in the charts of ``patients``; in id order."""
+        if query.type == "Patient":
+            tables = [self.people()]
+        else:
+            tables = [t for patient in sorted(patients or ()) if (t := self.chart(patient).get(query.type)) is not None]
+        hits: list[Hit] = []
+        for table in tables:
+            hits += table_hits(table, query, patients if query.type == "Patient" else None, now)
+        if len(tables) > 1:
+            hits.sort(key=_by_id)
+        return hits
+
+    def in_sql(self, query: Query, patients: frozenset[str] | None, now: int | None) -> list[Hit]:
+        """As :meth:`in_memory`, by a scan of the world in DuckDB; in id order."""
+        hits: list[Hit] = []
+        for table in self._candidates(query, patients, now):
+            hits += table_hits(table, query, None, now)
+        return hits
+
+    def _candidates(self, query: Query, patients: frozenset[str] | None, now: int | None) -> Iterator[Table]:
+        """Records that may match, in batches, in id order: SQL narrows by patient, id, code, category and time."""
+        where, values = ["type = ?"], [query.type]
+        if patients is not None:
+            where.append("list_contains(?, patient)")
+            values.append(sorted(patients))  # type: ignore[arg-type]
+        if now is not None and self._available == "available":
+            where.append("(available IS NULL OR available <= ?)")
+            values.append(now)  # type: ignore[arg-type]
+        for criterion in query.criteria:
+            if (condition := _narrowing(query.type, criterion)) is not None:
+                where.append(condition[0])
+                values.append(condition[1])  # type: ignore[arg-type]
+        cursor = self._db.cursor()
+        cursor.execute(
+            f"SELECT type, id, patient, raw, {self._available} FROM resource WHERE {' AND '.join(where)} ORDER BY id", values
+        )
+        while rows := cursor.fetchmany(_BATCH):
+            yield Table([Record(*row) for row in rows])
+
+
+def table_hits(table: Table, query: Query, patients: frozenset[str] | None, now: int | None) -> list[Hit]:
+    """Matches in one table; with ``patients`` only theirs."""
+    positions = table.select(query.criteria, now)
+    records = table.records
+    if patients is not None:
+        positions = [p for p in positions if records[p].patient in patients]
+    if not query.sort:
+        return [((), records[p]) for p in positions]
+    return [(table.sort_values(p, query.sort), records[p]) for p in positions]
+
+
+def ordered(hits: list[Hit], query: Query) -> list[Record]:
+    """In the search's order: its sort keys, then id; what lacks a key's value comes last either way."""
+    for place, key in reversed(list(enumerate(query.sort))):
+        having = [hit for hit in hits if hit[0][place] is not None]
+        having.sort(key=lambda hit: hit[0][place], reverse=key.descending)
+        hits = having + [hit for hit in hits if hit[0][place] is None]
+    return [record for _, record in hits]
+
+
+def _by_id(hit: Hit) -> str:
+    return hit[1].id
+
+
+_CODES = {"Observation", "Condition", "MedicationRequest", "Procedure", "ServiceRequest", "Immunization", "DiagnosticReport"}
+"""Types whose column ``codes`` holds all that their parameter code (vaccine-code) looks at."""
+
+
+def _narrowing(type: str, criterion: Criterion) -> tuple[str, Any] | None:
+    """A condition that every match meets, with its value; None where the columns cannot tell."""
+    if criterion.keys is None:
+        return None
+    name = criterion.param.name
+    if name == "_id":
+        return "list_contains(?, id)", [key.removeprefix("\0").rpartition("|")[2] for key in criterion.keys]
+    column = "codes" if name in ("code", "vaccine-code") and type in _CODES else None
+    if column is None or any(key.startswith("\1") for key in criterion.keys):
+        return None
+    if any(key.startswith("\0") for key in criterion.keys):
+        wanted = [key.removeprefix("\0").rpartition("|")[2] for key in criterion.keys]
+        return f"list_has_any(list_transform({column}, lambda c: regexp_extract(c, '[^|]*$')), ?)", wanted
+    return f"list_has_any({column}, ?)", sorted(criterion.keys)

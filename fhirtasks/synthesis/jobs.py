@@ -1,0 +1,160 @@
+"""The two kinds of jobs: make a partition into the journal, and write one config and split of the release from it.
+
+Each is a module-level function of one picklable argument, so that any engine can run it anywhere.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fhirtasks.episodes.types import Episode
+from fhirtasks.errors import UserError
+from fhirtasks.leakage.matcher import Matcher
+from fhirtasks.release.features import schema
+from fhirtasks.release.rows import integers, reference, rl_table, sft_table, strings, table, turns_table
+from fhirtasks.release.writer import Shard, ShardWriter
+from fhirtasks.synthesis.partition import Made, Watch, make
+from fhirtasks.synthesis.plan import Partition
+from fhirtasks.synthesis.work import open_world
+from fhirtasks.synthesis.worlds import charts
+
+SLICE = 64
+"""Rows of a partition that are turned into the release's rows at once: what ``sft_turns`` repeats stays small."""
+
+
+@dataclass(frozen=True, slots=True)
+class MakeJob:
+    """Make ``partition`` on the world at ``world`` into the file ``out``."""
+
+    partition: Partition
+    world: Path
+    out: Path
+    matcher: Matcher | None
+    tokenizer: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteJob:
+    """Write one config and split into ``folder``: from partition files less their rows named by ``skip``, or from a world."""
+
+    config: str
+    split: str
+    folder: Path
+    partitions: tuple[Path, ...]
+    skip: tuple[tuple[int, ...], ...]
+    world: Path
+    drops: tuple[dict[str, str], ...] = ()
+
+
+def make_partition(job: MakeJob, watch: Watch | None = None) -> int:
+    """Makes a partition and writes its file whole; returns how many rows it has."""
+    counter = None if job.tokenizer is None else token_counter(job.tokenizer)
+    watch = watch or Watch()
+    made = make(job.partition, open_world(job.world), matcher=job.matcher, count_tokens=counter, watch=watch)
+    write_partition(made, job.out)
+    watch.lap("journal")
+    return len(made.kept)
+
+
+def write_partition(made: Made, out: Path) -> None:
+    """The journal's file of a partition: ``sft`` rows with what the merge needs, and the drops as metadata."""
+    import pyarrow as pa
+
+    rows = sft_table(made.kept).replace_schema_metadata(
+        {"dropped": json.dumps([asdict(drop) for drop in made.dropped], ensure_ascii=False)}
+    )
+    rows = rows.append_column("reference", strings([reference(row.task) for row in made.kept]))
+    rows = rows.append_column("records", strings([row.provenance["records"] for row in made.kept]))
+    characters = [sum(len(message.content) for message in row.episode.messages) for row in made.kept]
+    rows = rows.append_column("characters", integers(characters))
+    part = out.with_name(out.name + ".part")
+    try:
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with part.open("wb") as file:
+            with pa.ipc.new_file(file, rows.schema, options=options) as writer:
+                writer.write_table(rows, max_chunksize=SLICE)
+        part.replace(out)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def read_columns(path: Path, names: tuple[str, ...]) -> tuple[list[tuple[Any, ...]], list[dict[str, str]]]:
+    """Some columns of a partition file as rows, and its drops."""
+    import pyarrow as pa
+
+    with pa.OSFile(str(path)) as file:
+        wanted = pa.ipc.open_file(file).schema
+        options = pa.ipc.IpcReadOptions(included_fields=[wanted.get_field_index(name) for name in names])
+        rows = pa.ipc.open_file(file, options=options).read_all()
+    columns = [rows.column(name).to_pylist() for name in names]
+    return list(zip(*columns, strict=True)), json.loads(wanted.metadata[b"dropped"])
+
+
+def read_slices(path: Path, skip: tuple[int, ...]) -> Iterator[Any]:
+    """The rows of a partition file in slices of :data:`SLICE`, less those at the places ``skip``."""
+    import pyarrow as pa
+
+    with pa.OSFile(str(path)) as file:
+        reader = pa.ipc.open_file(file)
+        left_out = set(skip)
+        for number in range(reader.num_record_batches):
+            rows = pa.Table.from_batches([reader.get_batch(number)])
+            first = number * SLICE
+            keep = [place for place in range(len(rows)) if first + place not in left_out]
+            if len(keep) < len(rows):
+                rows = rows.take(integers(keep))
+            if len(rows):
+                yield rows
+
+
+def write_split(job: WriteJob) -> tuple[str, str, list[Shard]]:
+    """Writes the shards of one config and split."""
+    writer = ShardWriter(job.folder, job.config, job.split)
+    if job.config == "charts":
+        for rows in charts(open_world(job.world)):
+            writer.write(_charts_table(job.split, rows))
+    elif job.config == "dropped":
+        names = schema("dropped").names
+        writer.write(table("dropped", {name: strings([drop[name] for drop in job.drops]) for name in names}))
+    else:
+        for path, skip in zip(job.partitions, job.skip, strict=True):
+            for rows in read_slices(path, skip):
+                writer.write(_release_rows(job.config, rows))
+    return job.config, job.split, writer.close()
+
+
+def token_counter(path: Path) -> Callable[[Episode], int]:
+    """Counts the tokens of an episode's messages, without any chat template's own. UserError if there is no tokenizer."""
+    file = path / "tokenizer.json" if path.is_dir() else path
+    try:
+        from tokenizers import Tokenizer
+    except ImportError:
+        raise UserError("--tokenizer needs the package tokenizers: pip install tokenizers.") from None
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises bare Exception
+        raise UserError(f"{file} is no tokenizer ({error}): give a tokenizer.json or the folder that has it.") from None
+    return lambda episode: sum(
+        len(tokens.ids)
+        for tokens in tokenizer.encode_batch(
+            [message.content for message in episode.messages], add_special_tokens=False
+        )
+    )
+
+
+def _release_rows(config: str, rows: Any) -> Any:
+    if config == "rl":
+        return rl_table(rows, rows.column("reference").to_pylist())
+    sft = table("sft", {name: rows.column(name) for name in schema("sft").names})
+    return sft if config == "sft" else turns_table(sft)
+
+
+def _charts_table(split: str, rows: list[tuple[str, str, str | None, str]]) -> Any:
+    columns = {
+        name: strings([row[place] for row in rows]) for place, name in enumerate(("type", "id", "patient", "raw"))
+    }
+    return table("charts", {"split": strings([split] * len(rows)), **columns})

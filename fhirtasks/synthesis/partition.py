@@ -1,0 +1,161 @@
+"""Makes one partition of a release: a pure function of (world, partition).
+
+Per row: draw a task, let the expert solve it, replay the episode from its raw text, hash it, filter it, grade it. What fails is
+dropped with its reason and drawn again with other numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import graders
+import solvers
+from fhirtasks.episodes.types import Episode
+from fhirtasks.fhir.jsontext import dumps
+from fhirtasks.graph.world import World
+from fhirtasks.leakage.matcher import Matcher
+from fhirtasks.release.rows import Trajectory, hash_of
+from fhirtasks.synthesis.plan import Partition, PlannedRow
+from fhirtasks.tasks.play import play, replay_task
+from fhirtasks.tasks.registry import family as family_named
+from fhirtasks.tasks.seeds import rng
+from fhirtasks.tasks.types import Task
+
+DRAWS = 60
+"""How often a family is asked for a case before a row's attempt is given up."""
+ROUNDS = 6
+"""How many attempts a row has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Something that is not in the release, and why; ``content_hash`` is empty where no episode was made."""
+
+    content_hash: str
+    family: str
+    branch: str
+    split: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Made:
+    """A finished partition: rows in the plan's order, and what was dropped on the way."""
+
+    kept: list[Trajectory] = field(default_factory=list)
+    dropped: list[Drop] = field(default_factory=list)
+
+
+class Watch:
+    """Seconds per stage, for benchmarks; they reach no output."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """Books the time since the last lap on ``stage``."""
+        now = perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+        self._last = now
+
+
+def make(
+    partition: Partition,
+    world: World,
+    *,
+    matcher: Matcher | None = None,
+    count_tokens: Callable[[Episode], int] | None = None,
+    watch: Watch | None = None,
+) -> Made:
+    """All rows of the partition that can be made on this world."""
+    watch = watch or Watch()
+    made = Made()
+    kept: dict[str, Trajectory] = {}
+    seen: set[str] = set()
+    again: list[PlannedRow] = []
+
+    def drop(row: PlannedRow, digest: str, reason: str) -> None:
+        made.dropped.append(Drop(digest, row.family, row.branch, partition.split, reason))
+        again.append(row)
+
+    pending = partition.rows
+    for attempt in range(ROUNDS):
+        tried: list[tuple[PlannedRow, Task, Episode, str]] = []
+        again = []
+        for row in pending:
+            task = draw(row, partition, world, attempt)
+            watch.lap("sample")
+            if task is None:
+                drop(row, "", "no case found")
+                continue
+            episode = play(task, world, solvers.solver(row.family))
+            watch.lap("solve")
+            replayed = replay_task(task, world, episode.raws)
+            watch.lap("replay")
+            digest = hash_of(task.protocol, episode.messages)
+            watch.lap("hash")
+            if replayed.messages != episode.messages:
+                drop(row, digest, "replay differs")
+            elif digest in seen:
+                drop(row, digest, "duplicate")
+            elif matcher is not None and any(matcher.find(text) for text in texts_of(task, episode)):
+                drop(row, digest, "holdout")
+            else:
+                seen.add(digest)
+                tried.append((row, task, episode, digest))
+            watch.lap("filter")
+        truths = graders.truths([task for _, task, _, _ in tried], world)
+        for (row, task, episode, digest), truth in zip(tried, truths, strict=True):
+            verdict = graders.grade(task, episode, world, truth)
+            if verdict.passed:
+                provenance = {
+                    "graph": partition.graph,
+                    "world": world.fingerprint,
+                    "family_version": task.version,
+                    "seed": task.seed,
+                    "records": "native" if task.scenario.native else "overlaid",
+                }
+                tokens = count_tokens(episode) if count_tokens is not None else None
+                kept[row.id] = Trajectory(task, episode, verdict, provenance, digest, tokens)
+            else:
+                failed = ", ".join(check.name for check in verdict.checks if not check.passed)
+                drop(row, digest, f"graded: {failed}")
+        watch.lap("grade")
+        if not again:
+            break
+        pending = tuple(again)
+    made.kept = [kept[row.id] for row in partition.rows if row.id in kept]
+    return made
+
+
+def draw(row: PlannedRow, partition: Partition, world: World, attempt: int) -> Task | None:
+    """The task of a planned row, or None if its family found no case of the branch in :data:`DRAWS` tries."""
+    family = family_named(row.family)
+    random = rng(f"{row.seed}/{attempt}")
+    for _ in range(DRAWS):
+        sketch = family.sample(world, random, row.branch, partition.mode)
+        if sketch is not None:
+            break
+    else:
+        return None
+    return Task(
+        id=row.id, family=family.name, version=family.version, domain=family.domain, kind=family.kind,
+        mode=partition.mode, protocol=partition.protocol, branch=row.branch, split=partition.split, now=sketch.now,
+        instruction=sketch.instruction, context=sketch.context, slots=sketch.slots, params=sketch.params,
+        gold=sketch.gold, patients=sketch.patients, scenario=sketch.scenario, difficulty=sketch.difficulty, seed=row.seed,
+    )  # fmt: skip
+
+
+def texts_of(task: Task, episode: Episode) -> Iterator[str]:
+    """Every text that a row would put into the release."""
+    for message in episode.messages:
+        yield message.content
+    yield task.instruction
+    yield task.context
+    yield from task.slots.values()
+    yield from task.params.values()
+    yield from task.scenario.add
+    yield dumps(task.gold)

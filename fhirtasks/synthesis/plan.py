@@ -1,0 +1,130 @@
+"""What a build will make, fixed before any work is handed out: splits of patients, quotas, partitions.
+
+A partition is a property of the release: how many there are, and which rows each holds, follows from the quotas alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from fhirtasks.episodes.types import Mode, Protocol
+from fhirtasks.fhir.jsontext import canonical, content_hash
+from fhirtasks.release.features import SPLITS
+from fhirtasks.tasks.quotas import Quota, allot
+from fhirtasks.tasks.seeds import task_id, task_seed
+from fhirtasks.tasks.types import Family
+
+SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
+LEAST_PATIENTS = 5
+"""A split with fewer patients is left out."""
+PARTITION_ROWS = 500
+"""About how many rows a partition holds: enough to judge in batches, few enough to lose little when a build is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRow:
+    """One row to be made: ``seed`` decides what is drawn, ``id`` is the task's opaque id."""
+
+    family: str
+    branch: str
+    index: int
+    seed: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Partition:
+    """Every ``of``-th row of a split's quotas, from ``number`` on. The same in any process."""
+
+    split: str
+    number: int
+    of: int
+    quotas: tuple[Quota, ...]
+    versions: Mapping[str, str]
+    mode: Mode
+    protocol: Protocol
+    seed: int
+    graph: str
+
+    @cached_property
+    def rows(self) -> tuple[PlannedRow, ...]:
+        """Its rows in the order of their seeds, so that families and branches come mixed."""
+        rows = [self._row(family, branch, index) for family, branch, index in self._share()]
+        return tuple(sorted(rows, key=lambda row: row.seed))
+
+    @cached_property
+    def name(self) -> str:
+        """A file name that tells partitions of different plans apart."""
+        quotas = [[quota.family, quota.branch, quota.rows] for quota in self.quotas]
+        return f"{self.split}-{self.number:05d}-{content_hash([self.of, quotas])[:12]}"
+
+    def _share(self) -> Iterator[tuple[str, str, int]]:
+        """The rows of all quotas in order, every ``of``-th taken: each partition gets its part of each branch."""
+        place = 0
+        indices: dict[str, int] = {}
+        for quota in self.quotas:
+            start = indices.get(quota.family, 0)
+            first = (self.number - place) % self.of
+            for offset in range(first, quota.rows, self.of):
+                yield quota.family, quota.branch, start + offset
+            place += quota.rows
+            indices[quota.family] = start + quota.rows
+
+    def _row(self, family: str, branch: str, index: int) -> PlannedRow:
+        version = self.versions[family]
+        space = f"{self.protocol}/{self.mode}"
+        seed = task_seed(space, family, version, self.split, index, self.seed)
+        # The graph is in the id alone: two releases may be mixed, and one that grows keeps what it draws by.
+        return PlannedRow(
+            family, branch, index, seed, task_id(f"{space}/{self.graph}", family, version, self.split, index, self.seed)
+        )
+
+
+def split_patients(patients: Iterable[str], seed: int) -> dict[str, list[str]]:
+    """Patients by split, decided for each by sha256 of (seed, patient id): a patient never changes sides as others come."""
+    splits: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for patient in sorted(patients):
+        digest = hashlib.sha256(canonical(["split", seed, patient])).digest()
+        place = int.from_bytes(digest[:8], "big") / 2**64
+        for split in SPLITS:
+            place -= SHARES[split]
+            if place < 0 or split == SPLITS[-1]:
+                splits[split].append(patient)
+                break
+    return splits
+
+
+def plan_quotas(
+    families: Sequence[Family], per_family: int, splits: Sequence[str], supported: Callable[[Family, str], bool]
+) -> list[Quota]:
+    """Quotas of every family over the splits whose world supports it."""
+    quotas = []
+    for family in families:
+        shares = {split: SHARES[split] for split in splits if supported(family, split)}
+        quotas += allot([family], per_family, shares)
+    return quotas
+
+
+def plan_partitions(
+    quotas: Sequence[Quota],
+    families: Sequence[Family],
+    *,
+    mode: Mode,
+    protocol: Protocol,
+    seed: int,
+    graph: str,
+    rows: int = PARTITION_ROWS,
+) -> list[Partition]:
+    """The partitions of all splits, in the release's order."""
+    versions = {family.name: family.version for family in families}
+    partitions = []
+    for split in SPLITS:
+        mine = tuple(quota for quota in quotas if quota.split == split)
+        count = -(-sum(quota.rows for quota in mine) // rows)
+        partitions += [
+            Partition(split, number, count, mine, versions, mode, protocol, seed, graph) for number in range(count)
+        ]
+    return partitions

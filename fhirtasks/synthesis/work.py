@@ -1,0 +1,83 @@
+"""The processes that do the jobs of a build. Who does a job changes nothing in what it writes."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fhirtasks.errors import UserError
+from fhirtasks.graph.world import World
+
+Runner = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
+"""Runs a function over jobs and yields the results as they come, in any order."""
+
+_world: tuple[Path, World] | None = None
+
+
+@contextmanager
+def runner(workers: int) -> Iterator[Runner]:
+    """A runner of so many processes; 1 works here and starts none. UserError if a process is killed."""
+    if workers == 1:
+        try:
+            yield map
+        finally:
+            close_world()
+        return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from concurrent.futures.process import BrokenProcessPool
+
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_with_parent) as pool:
+
+        def run(function: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[Any]:
+            futures = [pool.submit(function, job) for job in jobs]
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            except BrokenProcessPool:
+                raise UserError(
+                    "A worker process was killed, as happens when memory runs out: run the same command again to go on, "
+                    "with fewer --workers."
+                ) from None
+            finally:
+                for future in futures:
+                    future.cancel()
+
+        yield run
+
+
+def open_world(path: Path) -> World:
+    """The world of a file, kept open in this process until another is asked for."""
+    global _world  # noqa: PLW0603
+    if _world is None or _world[0] != path:
+        close_world()
+        # One thread: partitions run side by side, and no answer may depend on how many threads there are.
+        _world = (path, World.open(path, threads=1))
+    return _world[1]
+
+
+def close_world() -> None:
+    """Closes what :func:`open_world` keeps."""
+    global _world  # noqa: PLW0603
+    if _world is not None:
+        _world[1].close()
+        _world = None
+
+
+def _leave_with_parent() -> None:
+    """A worker whose parent was killed ends too."""
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

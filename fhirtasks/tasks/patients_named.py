@@ -1,0 +1,74 @@
+"""Whom an order or an entry is for: a living adult, in some tasks beside somebody who is easily mistaken for it."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from fhirtasks.episodes.types import Mode
+from fhirtasks.graph.scenario import Scenario
+from fhirtasks.graph.world import World
+from fhirtasks.service.service import BASE
+from fhirtasks.tasks import patients_twins as twins
+from fhirtasks.tasks import timeline
+from fhirtasks.tasks.identity import Identity, PatientRow, by_name, describe, identifier, index
+from fhirtasks.tasks.timeline import Moment
+
+NEAR_IDENTITY = "near_identity"
+"""The branch in which another visible patient has the same name, or the same birth date."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The patient, how the prompt names it, when, and what the scenario changes."""
+
+    row: PatientRow
+    who: Identity
+    now: Moment
+    scenario: Scenario
+
+    def params(self, world: World, rng: random.Random) -> dict[str, str]:
+        """compat's constants that every family has."""
+        number = identifier(world, self.row, rng, id_allowed=True) or ""
+        return {"patient": self.row.id, "mrn": number, "now": self.now.text, "base": BASE}
+
+
+def missing(world: World) -> str | None:
+    """What a world lacks for entries about patients."""
+    return None if twins.adults(world) else "a living adult Patient with a name and a full birthDate"
+
+
+def subject(world: World, rng: random.Random, branch: str, mode: Mode) -> Subject | None:
+    """Draws the patient of a task; None if this draw cannot be named uniquely or is not visible then.
+
+    In the branch ``near_identity`` a clinical prompt gives name and birth date, so that the other patient matters.
+    """
+    adults = twins.adults(world)
+    if branch != NEAR_IDENTITY:
+        row = rng.choice(adults)
+        now = timeline.draw(world, row.id, rng, _of_age(row))
+        who = describe(world, row.id, rng, mode, now.instant) if now else None
+        return Subject(row, who, now, Scenario()) if now and who else None
+    by_the_name = rng.random() < 0.7
+    sharing = twins.same_name(world) if by_the_name else twins.same_birthdate(world)
+    able = set(adults)
+    row, native = twins.pick(rng, tuple(one for one in sharing if one in able), adults)
+    now = timeline.draw(world, row.id, rng, _of_age(row))
+    if now is None:
+        return None
+    scenario = Scenario()
+    if native:
+        others = index(world).of_name(row.name) if by_the_name else index(world).by_birthdate[row.birthdate]
+        if not any(other.id != row.id and other.visible(now.instant) for other in others):
+            return None
+    else:
+        twin = (twins.namesake if by_the_name else twins.birthday_twin)(world, row, rng, now.instant)
+        if twin is None:
+            return None
+        scenario = twin[1]
+    who = describe(world, row.id, rng, mode, now.instant) if mode == "compat" else by_name(world, row)
+    return None if who is None or not row.visible(now.instant) else Subject(row, who, now, scenario)
+
+
+def _of_age(row: PatientRow) -> int:
+    return twins.adulthood(row) + twins.ONE_DAY

@@ -1,0 +1,221 @@
+"""People who are easily mistaken for each other: names and dates that almost agree, natively or by a scenario."""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+from fhirtasks.fhir.jsontext import Json, dumps, loads
+from fhirtasks.graph.scenario import Scenario
+from fhirtasks.graph.world import World
+from fhirtasks.tasks import timeline
+from fhirtasks.tasks.identity import PatientRow, fold, index
+
+ONE_DAY = 86_400_000_000
+"""In µs."""
+
+NEIGHBOURS = 12
+"""A twin by scenario is one of so many patients nearest in age, so that its own chart still fits its birth date."""
+
+
+def subjects(world: World) -> tuple[PatientRow, ...]:
+    """The world's own patients who can be named by a full name and a full birth date, by id."""
+    key = (__name__, "subjects")
+    if key not in world.memo:
+        own = set(world.patients)
+        world.memo[key] = tuple(
+            row for row in index(world).rows if row.id in own and row.name and len(row.birthdate) == 10
+        )
+    rows: tuple[PatientRow, ...] = world.memo[key]
+    return rows
+
+
+def living(world: World) -> tuple[PatientRow, ...]:
+    """Those of whom no death is on record."""
+    key = (__name__, "living")
+    if key not in world.memo:
+        world.memo[key] = tuple(row for row in subjects(world) if not row.deceased)
+    rows: tuple[PatientRow, ...] = world.memo[key]
+    return rows
+
+
+def adulthood(row: PatientRow) -> int:
+    """The start of the 18th birthday, UTC, in µs since the epoch (29 February: of 1 March)."""
+    year, month, day = (int(part) for part in row.birthdate.split("-"))
+    if (month, day) == (2, 29):
+        month, day = 3, 1
+    return timeline.at(datetime(year + 18, month, day), "Z").instant  # noqa: DTZ001
+
+
+def adults(world: World) -> tuple[PatientRow, ...]:
+    """The living of whom something is recorded after they came of age, and a day more for any offset."""
+    key = (__name__, "adults")
+    if key not in world.memo:
+        world.memo[key] = tuple(
+            row for row in living(world) if timeline.moments(world, row.id)[-1].instant > adulthood(row) + ONE_DAY
+        )
+    rows: tuple[PatientRow, ...] = world.memo[key]
+    return rows
+
+
+def same_name(world: World) -> tuple[PatientRow, ...]:
+    """Subjects who share their name with a subject of another birth date."""
+    return _sharing(world, "same_name", lambda row: fold(row.name), lambda row: row.birthdate)
+
+
+def same_birthdate(world: World) -> tuple[PatientRow, ...]:
+    """Subjects who share their birth date with a subject of another name."""
+    return _sharing(world, "same_birthdate", lambda row: row.birthdate, lambda row: fold(row.name))
+
+
+def pick(rng: random.Random, native: tuple[PatientRow, ...], others: tuple[PatientRow, ...]) -> tuple[PatientRow, bool]:
+    """One of the native cases, if there are any and as a rule; else one of the others. True for a native case."""
+    # A single native pair would fill every row of its branch: the fewer there are, the more scenarios join them.
+    if native and (not others or rng.random() < len(native) / (len(native) + 2)):
+        return rng.choice(native), True
+    return rng.choice(others), False
+
+
+def namesake(world: World, row: PatientRow, rng: random.Random, now: int) -> tuple[PatientRow, Scenario] | None:
+    """Another patient, visible at ``now``, who is given the row's name for one task and keeps its own birth date."""
+
+    def rename(body: dict[str, Json]) -> None:
+        official = loads(_raw(world, row.id))["name"]
+        body["name"] = [
+            {key: value for key, value in name.items() if key not in ("prefix", "suffix")} for name in official
+        ]
+
+    donor = _donor(world, row, rng, now, lambda one: one.birthdate != row.birthdate)
+    if donor is None:
+        return None
+    twin = replace(donor, name=row.name, names=row.names, given=row.given, family=row.family)
+    return twin, _changed(world, donor, rename)
+
+
+def birthday_twin(world: World, row: PatientRow, rng: random.Random, now: int) -> tuple[PatientRow, Scenario] | None:
+    """Another patient, visible at ``now``, who is given the row's birth date for one task and keeps its own name."""
+
+    def move(body: dict[str, Json]) -> None:
+        body["birthDate"] = row.birthdate
+
+    donor = _donor(world, row, rng, now, lambda one: fold(one.name) != fold(row.name))
+    return None if donor is None else (replace(donor, birthdate=row.birthdate), _changed(world, donor, move))
+
+
+def reborn(world: World, row: PatientRow, birthdate: str) -> tuple[PatientRow, Scenario]:
+    """The row with another birth date."""
+
+    def move(body: dict[str, Json]) -> None:
+        body["birthDate"] = birthdate
+
+    return replace(row, birthdate=birthdate), _changed(world, row, move)
+
+
+def near_date(birthdate: str, rng: random.Random) -> str:
+    """A date that a typist could have meant: some days or a year off, digits transposed, day and month swapped."""
+    born = date.fromisoformat(birthdate)
+    year, month, day = birthdate.split("-")
+    candidates = [(born + timedelta(days=days)).isoformat() for days in (-3, -2, -1, 1, 2, 3)]
+    for text in (
+        f"{year}-{month}-{day[::-1]}",
+        f"{year}-{day}-{month}",
+        f"{year[:2]}{year[3]}{year[2]}-{month}-{day}",
+        f"{born.year - 1}-{month}-{day}",
+        f"{born.year + 1}-{month}-{day}",
+    ):
+        if text != birthdate and _is_date(text):
+            candidates.append(text)
+    return rng.choice(candidates)
+
+
+def near_name(world: World, row: PatientRow, rng: random.Random) -> str:
+    """The row's name with one sign off (changed, dropped, doubled or transposed), or with another's given name."""
+    others = [one.given for one in subjects(world) if one.given and fold(one.given) != fold(row.given)]
+    if row.given and others and rng.random() < 0.3:
+        return " ".join(row.name.replace(row.given, rng.choice(others), 1).split())
+    digits = [place for place, sign in enumerate(row.name) if sign.isdigit()]
+    letters = [place for place, sign in enumerate(row.name) if sign.isascii() and sign.isalpha() and place]
+    # In names such as Patient_10007795 only the digits tell people apart.
+    place = rng.choice(digits if len(digits) >= 4 else letters or digits or [len(row.name) - 1])
+    before, sign, after = row.name[:place], row.name[place], row.name[place + 1 :]
+    alphabet = string.digits if sign.isdigit() else string.ascii_lowercase
+    changed = rng.choice([other for other in alphabet if other != sign.lower()])
+    edits = [before + (changed.upper() if sign.isupper() else changed) + after]
+    if not sign.isdigit():
+        edits += [before + after, before + sign + sign.lower() + after]
+    if after[:1].isalnum() and after[0].lower() != sign.lower():
+        edits.append(before + after[0] + sign + after[1:])
+    return rng.choice(edits)
+
+
+def unknown_name(world: World, rng: random.Random) -> str | None:
+    """A name in the style of the world's own that nobody there has; None if none was found."""
+    rows = subjects(world)
+    known = index(world).by_name
+    for _ in range(20):
+        one, other = rng.choice(rows), rng.choice(rows)
+        if one.given and other.family:
+            name = f"{one.given} {other.family}"
+        elif sum(sign.isdigit() for sign in one.name) >= 4:
+            name = "".join(rng.choice(string.digits) if sign.isdigit() else sign for sign in one.name)
+        else:
+            name = near_name(world, one, rng)
+        if fold(name) not in known:
+            return name
+    return None
+
+
+def _sharing(
+    world: World, name: str, shared: Callable[[PatientRow], str], distinct: Callable[[PatientRow], str]
+) -> tuple[PatientRow, ...]:
+    key = (__name__, name)
+    if key not in world.memo:
+        groups: dict[str, list[PatientRow]] = {}
+        for row in subjects(world):
+            groups.setdefault(shared(row), []).append(row)
+        world.memo[key] = tuple(
+            row for row in subjects(world) if len({distinct(one) for one in groups[shared(row)]}) > 1
+        )
+    rows: tuple[PatientRow, ...] = world.memo[key]
+    return rows
+
+
+def _donor(
+    world: World, row: PatientRow, rng: random.Random, now: int, fits: Callable[[PatientRow], bool]
+) -> PatientRow | None:
+    key = (__name__, "by birth")
+    if key not in world.memo:
+        ordered = tuple(sorted(subjects(world), key=lambda one: (one.birthdate, one.id)))
+        world.memo[key] = (ordered, {one.id: place for place, one in enumerate(ordered)})
+    ordered, places = world.memo[key]
+    place = places[row.id]
+    around = ordered[max(0, place - NEIGHBOURS) : place + NEIGHBOURS + 1]
+    fitting = [one for one in around if one.id != row.id and one.visible(now) and fits(one)]
+    alike = [one for one in fitting if one.gender == row.gender]
+    return rng.choice(alike or fitting) if fitting else None
+
+
+def _changed(world: World, row: PatientRow, change: Callable[[dict[str, Json]], None]) -> Scenario:
+    # The resource keeps its id, identifiers, metadata and place: a Bundle with it looks as it always did.
+    body = loads(_raw(world, row.id))
+    change(body)
+    return Scenario(add=(dumps(body),))
+
+
+def _raw(world: World, patient: str) -> str:
+    key = (__name__, "raw", patient)
+    if key not in world.memo:
+        world.memo[key] = world.raw("Patient", patient)
+    raw: str = world.memo[key]
+    return raw
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,144 @@
+"""The results that labs' truths rest on: one SQL query for any number of cases, scenarios included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from fhirtasks.graph.scenario import Scenario
+from fhirtasks.graph.world import World
+from graders import overlay
+
+FOREVER = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Which results are asked for: of one patient, of one bare code, timed from ``low`` to ``high`` (µs, both inclusive).
+
+    With ``newest`` only those of the latest time that counts; with ``plain`` only those with a number that were not voided
+    (``entered-in-error``, ``cancelled``): https://hl7.org/fhir/R4/valueset-observation-status.html.
+    """
+
+    key: str
+    patient: str
+    code: str
+    now: int
+    scenario: Scenario
+    low: int = -FOREVER
+    high: int = FOREVER
+    newest: bool = True
+    plain: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One result: ``time`` in µs and ``effective`` as written, ``value`` its digits as written."""
+
+    id: str
+    time: int | None
+    effective: str | None
+    value: str | None
+    raw: str
+
+
+@dataclass(slots=True)
+class Found:
+    """``counted``: what was asked for, in id order. ``others``: ids of a few of the patient's other results of the code."""
+
+    counted: list[Result] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+
+
+_QUERY = """
+WITH task AS (
+    SELECT unnest($key::INTEGER[]) AS key, unnest($patient::VARCHAR[]) AS patient, unnest($tokens::VARCHAR[][]) AS tokens,
+        unnest($now::BIGINT[]) AS now, unnest($low::BIGINT[]) AS low, unnest($high::BIGINT[]) AS high,
+        unnest($newest::BOOLEAN[]) AS newest, unnest($plain::BOOLEAN[]) AS plain
+), hidden AS (
+    SELECT unnest($hidden_key::INTEGER[]) AS key, unnest($hidden_id::VARCHAR[]) AS id
+), added AS (
+    SELECT unnest($added_key::INTEGER[]) AS key, unnest($added_id::VARCHAR[]) AS id, unnest($added_status::VARCHAR[]) AS status,
+        unnest($added_time::BIGINT[]) AS date_lo, unnest($added_effective::VARCHAR[]) AS effective,
+        unnest($added_value::VARCHAR[]) AS value, unnest($added_raw::VARCHAR[]) AS raw
+), listed AS (
+    SELECT task.*, r.id, r.status, r.date_lo, r.effective, r.value, r.raw
+    FROM task JOIN resource r ON r.patient = task.patient
+    WHERE r.type = 'Observation' AND list_has_any(r.codes, task.tokens) AND {visible}
+      AND NOT EXISTS (SELECT 1 FROM hidden h WHERE h.key = task.key AND h.id = r.id)
+    UNION ALL
+    SELECT task.*, a.id, a.status, a.date_lo, a.effective, a.value, a.raw FROM task JOIN added a ON a.key = task.key
+), judged AS (
+    SELECT *, NOT plain OR (date_lo BETWEEN low AND high AND value IS NOT NULL
+        AND status IS DISTINCT FROM 'entered-in-error' AND status IS DISTINCT FROM 'cancelled') AS counts FROM listed
+), ranked AS (
+    SELECT *, counts AND (NOT newest OR date_lo = max(date_lo) FILTER (counts) OVER (PARTITION BY key)) AS chosen FROM judged
+), placed AS (
+    SELECT *, row_number() OVER (PARTITION BY key, chosen ORDER BY id) AS place,
+        row_number() OVER (PARTITION BY key, chosen ORDER BY date_lo DESC, id) AS recent,
+        count(*) OVER (PARTITION BY key, chosen) AS n FROM ranked
+)
+SELECT key, chosen, id, date_lo, effective, value, CASE WHEN chosen THEN raw END FROM placed
+WHERE chosen OR place IN (1, n // 2 + 1, n) OR recent = 1 ORDER BY key, id
+"""
+"""Of the results that were not asked for, the first, middle and last by id and the most recent: where probes look."""
+
+
+def tokens(world: World) -> dict[str, list[str]]:
+    """Bare code -> the ``system|code`` tokens that Observations of the world have it by."""
+    key = ("graders.results", "tokens")
+    found: dict[str, list[str]] | None = world.memo.get(key)
+    if found is None:
+        found = world.memo[key] = {}
+        rows = world.db.execute(
+            "SELECT DISTINCT unnest(codes) AS token FROM resource WHERE type = 'Observation' ORDER BY token"
+        ).fetchall()
+        for (token,) in rows:
+            found.setdefault(token.rpartition("|")[2], []).append(token)
+    return found
+
+
+def select(cases: Sequence[Case], world: World) -> dict[str, Found]:
+    """What each case finds, by its key."""
+    found = {case.key: Found() for case in cases}
+    if not cases:
+        return found
+    known = tokens(world)
+    hidden = [(n, id) for n, case in enumerate(cases) for id in sorted(overlay.gone(case.scenario, "Observation"))]
+    added = [(n, one) for n, case in enumerate(cases) for one in _of(case)]
+    values = {
+        "key": list(range(len(cases))),
+        "patient": [case.patient for case in cases],
+        "tokens": [known.get(case.code, []) for case in cases],
+        "now": [case.now for case in cases],
+        "low": [case.low for case in cases],
+        "high": [case.high for case in cases],
+        "newest": [case.newest for case in cases],
+        "plain": [case.plain for case in cases],
+        "hidden_key": [n for n, _ in hidden],
+        "hidden_id": [id for _, id in hidden],
+        "added_key": [n for n, _ in added],
+        "added_id": [one.id for _, one in added],
+        "added_status": [one.status for _, one in added],
+        "added_time": [one.date_lo for _, one in added],
+        "added_effective": [one.effective for _, one in added],
+        "added_value": [one.value for _, one in added],
+        "added_raw": [one.raw for _, one in added],
+    }
+    visible = "(r.available IS NULL OR r.available <= task.now)" if world.has_available else "true"
+    for n, chosen, id, time, effective, value, raw in world.db.execute(_QUERY.format(visible=visible), values).fetchall():
+        one = found[cases[n].key]
+        if chosen:
+            one.counted.append(Result(id, time, effective, value, raw))
+        else:
+            one.others.append(id)
+    return found
+
+
+def _of(case: Case) -> Iterable[overlay.Added]:
+    """The scenario's own results of the case's patient and code."""
+    return (
+        one
+        for one in overlay.added(case.scenario, "Observation")
+        if one.patient == case.patient and any(token.rpartition("|")[2] == case.code for token in one.codes)
+    )
