@@ -1,4 +1,5 @@
-"""The judges: one module per domain, each with ``GRADERS`` (family -> Grader). They know slots, world and scenario, never gold.
+"""The judges: one module per domain, each with ``GRADERS`` (family -> Grader). They know slots, world and scenario,
+never gold.
 
 ``truths`` finds the truth of many tasks in a few set-based queries; ``grade`` judges one episode by it.
 """
@@ -29,7 +30,8 @@ Truth = Any
 
 @dataclass(frozen=True, slots=True)
 class Grader:
-    """``truths(tasks, world)``: truth by task id, for tasks of this grader. ``grade(task, episode, world, truth)``: the verdict."""
+    """``truths(tasks, world)``: truth by task id, for tasks of this grader. ``grade(task, episode, world, truth)``:
+    the verdict."""
 
     truths: Callable[[Sequence[Task], World], dict[str, Truth]]
     grade: Callable[[Task, Episode, World, Truth], Verdict]

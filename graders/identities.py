@@ -1,4 +1,5 @@
-"""Which patients a task's slots name: one table of all Patients per world, read by one query, and the scenario on top."""
+"""Which patients a task's slots name: one table of all Patients per world, read by one query, and the scenario on
+top."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from graders import overlay
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What a task can name a patient by. ``identifiers`` are (value, labels), a label being a type code or the system."""
+    """What a task can name a patient by. ``identifiers`` are (value, labels), a label being a type code or the
+    system."""
 
     id: str
     birthdate: str | None
@@ -32,7 +34,8 @@ class Person:
 
 
 class People:
-    """Every Patient of a world, by identifier value, by name with birth date, and by family name or birth date alone."""
+    """Every Patient of a world, by identifier value, by name with birth date, and by family name or birth date
+    alone."""
 
     def __init__(self, persons: Iterable[Person]) -> None:
         self.by_id: dict[str, Person] = {}
@@ -62,7 +65,8 @@ def people(world: World) -> People:
 
 
 def person(body: dict[str, Any], available: int | None = None) -> Person:
-    """A Patient resource as something to be named. A name is its given names and its family name, with blanks between."""
+    """A Patient resource as something to be named. A name is its given names and its family name, with blanks
+    between."""
     names, families, identifiers = [], [], []
     for name in body.get("name", ()):
         parts = [*name.get("given", ()), *([name["family"]] if "family" in name else [])]
@@ -95,7 +99,8 @@ def named(task: Task, world: World) -> list[Person]:
 def raws(ids: Iterable[str], world: World) -> dict[str, str]:
     """Patient bodies of the world by id, in one query."""
     rows = world.db.execute(
-        "SELECT id, raw FROM resource WHERE type = 'Patient' AND id IN (SELECT unnest(?::VARCHAR[]))", [sorted(set(ids))]
+        "SELECT id, raw FROM resource WHERE type = 'Patient' AND id IN (SELECT unnest(?::VARCHAR[]))",
+        [sorted(set(ids))],
     ).fetchall()
     return dict(rows)
 

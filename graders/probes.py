@@ -1,7 +1,9 @@
-"""Bodies for counterfactual worlds: results and patients as the world's own look, placed where they would change an answer."""
+"""Bodies for counterfactual worlds: results and patients as the world's own look, placed where they would change an
+answer."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -11,6 +13,7 @@ from fhirtasks.graph.world import World
 from fhirtasks.tasks.types import Task
 from graders import overlay
 from graders.results import tokens
+from graders.truth import Probe, Read
 
 FIRST_ID, LAST_ID = "-", "z" * 64
 """Ids before and after every other in the server's default order (FHIR ids are letters, digits, ``-`` and ``.``)."""
@@ -26,7 +29,11 @@ class Template:
 
     def result(self, id: str, patient: str, time: int) -> str:
         """The raw text of a result at ``time`` (µs)."""
-        return self.text.replace(_ID, id).replace(_PATIENT, patient).replace(_TIME, render(time, "1970-01-01T00:00:00+00:00"))
+        return (
+            self.text.replace(_ID, id)
+            .replace(_PATIENT, patient)
+            .replace(_TIME, render(time, "1970-01-01T00:00:00+00:00"))
+        )
 
 
 def templates(task: Task, world: World, code: str) -> tuple[Template, ...]:
@@ -37,8 +44,16 @@ def templates(task: Task, world: World, code: str) -> tuple[Template, ...]:
         found = world.memo[key] = tuple(_of_world(token, world) for token in tokens(world).get(code, ()))
     if found:
         return found
-    own = [one.body for one in overlay.added(task.scenario, "Observation") if any(c.rpartition("|")[2] == code for c in one.codes)]
-    return (_holed(own[0] if own else {"resourceType": "Observation", "status": "final", "code": {"coding": [{"code": code}]}}),)
+    own = [
+        one.body
+        for one in overlay.added(task.scenario, "Observation")
+        if any(c.rpartition("|")[2] == code for c in one.codes)
+    ]
+    return (
+        _holed(
+            own[0] if own else {"resourceType": "Observation", "status": "final", "code": {"coding": [{"code": code}]}}
+        ),
+    )
 
 
 def _of_world(token: str, world: World) -> Template:
@@ -54,16 +69,32 @@ def _of_world(token: str, world: World) -> Template:
 
 def _holed(body: Json) -> Template:
     kept = {
-        name: item for name, item in body.items() if not name.startswith(("value", "effective")) and name != "dataAbsentReason"
+        name: item
+        for name, item in body.items()
+        if not name.startswith(("value", "effective")) and name != "dataAbsentReason"
     }
-    quantity = {**body.get("valueQuantity", {}), "value": Decimal("987654.321")}
+    quantity = {name: item for name, item in body.get("valueQuantity", {}).items() if name != "comparator"}
     kept |= {
         "id": _ID,
         "subject": {"reference": f"Patient/{_PATIENT}"},
         "effectiveDateTime": _TIME,
-        "valueQuantity": quantity,
+        "valueQuantity": {**quantity, "value": Decimal("987654.321")},
     }
     return Template(dumps(kept))
+
+
+def other_patient(id: str, body: str, read: Read) -> Iterator[Probe]:
+    """The world where whom the slots name has another id. Who was shown the patient's record can tell."""
+    if not read.shows(body):
+        says = f"the slots named another patient than Patient/{id}"
+        yield Probe(says, "Patient", (renamed(body, id, LAST_ID),), (f"Patient/{id}",))
+
+
+def revalued(raw: str) -> str:
+    """The same result with its value 1 higher."""
+    body = loads(raw)
+    quantity = body["valueQuantity"]
+    return dumps({**body, "valueQuantity": {**quantity, "value": quantity["value"] + 1}})
 
 
 def renamed(raw: str, id: str, other: str) -> str:
@@ -72,3 +103,8 @@ def renamed(raw: str, id: str, other: str) -> str:
     if text != raw and loads(text)["id"] == other:
         return text
     return dumps({**loads(raw), "id": other})
+
+
+def text(time: int) -> str:
+    """A time in µs as a report shows it."""
+    return render(time, "1970-01-01T00:00:00Z")

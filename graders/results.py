@@ -14,9 +14,11 @@ FOREVER = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Which results are asked for: of one patient, of one bare code, timed from ``low`` to ``high`` (µs, both inclusive).
+    """Which results are asked for: of one patient, of one bare code, timed from ``low`` to ``high`` (µs, both
+    inclusive).
 
-    With ``newest`` only those of the latest time that counts; with ``plain`` only those with a number that were not voided
+    With ``newest`` only those of the latest time that counts; with ``plain`` only those with a number that were not
+    voided
     (``entered-in-error``, ``cancelled``): https://hl7.org/fhir/R4/valueset-observation-status.html.
     """
 
@@ -44,7 +46,8 @@ class Result:
 
 @dataclass(slots=True)
 class Found:
-    """``counted``: what was asked for, in id order. ``others``: ids of a few of the patient's other results of the code."""
+    """``counted``: what was asked for, in id order. ``others``: ids of a few of the patient's other results of the
+    code."""
 
     counted: list[Result] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
@@ -52,14 +55,16 @@ class Found:
 
 _QUERY = """
 WITH task AS (
-    SELECT unnest($key::INTEGER[]) AS key, unnest($patient::VARCHAR[]) AS patient, unnest($tokens::VARCHAR[][]) AS tokens,
-        unnest($now::BIGINT[]) AS now, unnest($low::BIGINT[]) AS low, unnest($high::BIGINT[]) AS high,
+    SELECT unnest($key::INTEGER[]) AS key, unnest($patient::VARCHAR[]) AS patient,
+        unnest($tokens::VARCHAR[][]) AS tokens, unnest($now::BIGINT[]) AS now, unnest($low::BIGINT[]) AS low,
+        unnest($high::BIGINT[]) AS high,
         unnest($newest::BOOLEAN[]) AS newest, unnest($plain::BOOLEAN[]) AS plain
 ), hidden AS (
     SELECT unnest($hidden_key::INTEGER[]) AS key, unnest($hidden_id::VARCHAR[]) AS id
 ), added AS (
-    SELECT unnest($added_key::INTEGER[]) AS key, unnest($added_id::VARCHAR[]) AS id, unnest($added_status::VARCHAR[]) AS status,
-        unnest($added_time::BIGINT[]) AS date_lo, unnest($added_effective::VARCHAR[]) AS effective,
+    SELECT unnest($added_key::INTEGER[]) AS key, unnest($added_id::VARCHAR[]) AS id,
+        unnest($added_status::VARCHAR[]) AS status, unnest($added_time::BIGINT[]) AS date_lo,
+        unnest($added_effective::VARCHAR[]) AS effective,
         unnest($added_value::VARCHAR[]) AS value, unnest($added_raw::VARCHAR[]) AS raw
 ), listed AS (
     SELECT task.*, r.id, r.status, r.date_lo, r.effective, r.value, r.raw
@@ -72,7 +77,8 @@ WITH task AS (
     SELECT *, NOT plain OR (date_lo BETWEEN low AND high AND value IS NOT NULL
         AND status IS DISTINCT FROM 'entered-in-error' AND status IS DISTINCT FROM 'cancelled') AS counts FROM listed
 ), ranked AS (
-    SELECT *, counts AND (NOT newest OR date_lo = max(date_lo) FILTER (counts) OVER (PARTITION BY key)) AS chosen FROM judged
+    SELECT *, counts AND (NOT newest OR date_lo = max(date_lo) FILTER (counts) OVER (PARTITION BY key)) AS chosen
+    FROM judged
 ), placed AS (
     SELECT *, row_number() OVER (PARTITION BY key, chosen ORDER BY id) AS place,
         row_number() OVER (PARTITION BY key, chosen ORDER BY date_lo DESC, id) AS recent,
@@ -126,7 +132,9 @@ def select(cases: Sequence[Case], world: World) -> dict[str, Found]:
         "added_raw": [one.raw for _, one in added],
     }
     visible = "(r.available IS NULL OR r.available <= task.now)" if world.has_available else "true"
-    for n, chosen, id, time, effective, value, raw in world.db.execute(_QUERY.format(visible=visible), values).fetchall():
+    for n, chosen, id, time, effective, value, raw in world.db.execute(
+        _QUERY.format(visible=visible), values
+    ).fetchall():
         one = found[cases[n].key]
         if chosen:
             one.counted.append(Result(id, time, effective, value, raw))

@@ -1,12 +1,16 @@
-"""What a clinical verdict is measured against: the answer, the writes, and the worlds in which the answer would differ."""
+"""What a clinical verdict is measured against: the answer, the writes, and the worlds in which the answer would
+differ."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fhirtasks.fhir.jsontext import Json
 from graders.answers import ListOf
+
+_NEXT = re.compile(r'"relation":"next","url":"([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,8 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A world in which the answer would differ: ``add`` (raw JSON texts) and ``hide`` (``Type/id``) come on top of the scenario.
+    """A world in which the answer would differ: ``add`` (raw JSON texts) and ``hide`` (``Type/id``) come on top of
+    the scenario.
 
     ``says`` ends the sentence "the episode would look the same if …"; ``type`` is the resource type that differs.
     """
@@ -39,18 +44,41 @@ class Probe:
     hide: tuple[str, ...] = ()
 
 
+class Read:
+    """What an episode asked for and was shown: ``urls`` of its GETs and the ``texts`` that came back."""
+
+    def __init__(self, urls: Sequence[str], texts: Sequence[str]) -> None:
+        self.urls = urls
+        self.texts = texts
+
+    def shows(self, part: str) -> bool:
+        """Whether one of the texts contains ``part``."""
+        return any(part in text for text in self.texts)
+
+    def searches(self, type: str) -> int:
+        """How many searches of the type were made, later pages of one search apart."""
+        return len({url for url in self.urls if f"/{type}?" in url and "_offset=" not in url})
+
+    @property
+    def pages_left(self) -> bool:
+        """Whether there is a next page that was not asked for."""
+        pages = {match for text in self.texts for match in _NEXT.findall(text)}
+        return not pages <= set(self.urls)
+
+
+EMPTY = ListOf(())
+
+
 @dataclass(frozen=True, slots=True)
 class Truth:
     """``problem`` is why the task has no truth (its patient is missing or ambiguous), else empty.
 
-    ``shapes`` are the forms that an answer may have, right or wrong; ``shown`` are raw texts of resources that the answer
-    rests on; ``probes`` gives the counterfactual worlds, made only when they are needed.
+    ``shapes`` are the forms that an answer may have, right or wrong. ``probes`` makes the counterfactual
+    worlds; it takes what the episode read, so that worlds which this plainly rules out are left out.
     """
 
     problem: str = ""
-    answer: ListOf = ListOf(())
+    answer: ListOf = EMPTY
     shapes: tuple[ListOf, ...] = ()
     orders: tuple[Order, ...] = ()
-    shown: tuple[str, ...] = ()
-    probes: Callable[[tuple[str, ...]], Iterator[Probe]] | None = field(default=None, compare=False)
-    """Takes the texts that the episode was shown, so that worlds which they plainly rule out are left out."""
+    probes: Callable[[Read], Iterator[Probe]] = field(default=lambda read: iter(()), compare=False)

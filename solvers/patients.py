@@ -37,7 +37,7 @@ def patient_age(task: PublicTask) -> Generator[Get, Observation, Answer]:
 
 def _kinds(identifier: dict[str, Json]) -> list[str]:
     codings = identifier.get("type", {}).get("coding", [])
-    return [coding.get("code", "") for coding in codings] or [identifier.get("system", "")]
+    return [*(coding.get("code", "") for coding in codings), identifier.get("system", "")]
 
 
 SOLVERS: dict[str, Solver] = {"patient_age": patient_age, "patient_lookup": patient_lookup}

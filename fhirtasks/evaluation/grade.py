@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import graders
 from fhirtasks.episodes.environment import ROUNDS
 from fhirtasks.episodes.text import parse, result_of
 from fhirtasks.episodes.types import Episode, EpisodeStatus, Finish, Invalid, Message, Observation, Turn
@@ -51,13 +50,12 @@ def grade_file(tasks: Path, episodes: Path, graph: Path | None, mode: str | None
         results = []
         for transcript in recorded:
             task = _in_mode(known[transcript.id], mode)
-            world = source.world(task)
             if task.mode == "compat":
                 episode = recorded_episode(task, transcript.messages)
             else:
                 raws = [message.content for message in transcript.messages if message.role == "assistant"]
-                episode = replay_task(task, world, raws)
-            verdict = graders.grade(task, episode, world)
+                episode = replay_task(task, source.world(task), raws)
+            verdict = source.grade(task, episode)
             checks = [{"name": one.name, "passed": one.passed, "detail": one.detail} for one in verdict.checks]
             results.append({"id": task.id, "passed": verdict.passed, "checks": checks})
     return results
@@ -146,6 +144,6 @@ def _transcript(where: str, number: int, line: bytes) -> Transcript:
 def _message(where: str, index: int, value: object) -> Message:
     role = value.get("role") if isinstance(value, Mapping) else None
     content = value.get("content") if isinstance(value, Mapping) else None
-    if role not in _ROLES or not isinstance(content, str):
+    if not isinstance(role, str) or role not in _ROLES or not isinstance(content, str):
         raise UserError(f"{where}: message {index} needs a role (user, assistant or agent) and a text as content.")
     return Message(_ROLES[role], content)  # type: ignore[arg-type]

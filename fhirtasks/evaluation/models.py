@@ -95,7 +95,7 @@ def local_policy(model: str) -> Policy:
         raise UserError(f"There is no model folder {model}; give a folder, a Hub name, or --endpoint for a server.")
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(model)
-        network: Any = AutoModelForCausalLM.from_pretrained(model, torch_dtype="auto")
+        network: Any = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
     except (OSError, ValueError) as error:
         raise UserError(f"The model {model} cannot be loaded: {str(error).splitlines()[0]}") from error
     if not tokenizer.chat_template:

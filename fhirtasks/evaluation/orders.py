@@ -56,7 +56,8 @@ def _medication(task: PublicTask, subject: Json) -> Json:
     amount = {"value": Decimal(slots.get("mild_dose", slots.get("step_dose", "1"))), "unit": slots.get("dose_unit", "")}
     dose: dict[str, Json] = {"doseQuantity": amount}
     if "mild_hours" in slots:
-        dose["rateQuantity"] = {"value": Decimal(slots["mild_hours"]), "unit": "h"}
+        hours = {"value": Decimal(slots["mild_hours"]), "unit": "h"}
+        dose |= {"rateRatio": {"numerator": amount, "denominator": hours}} if clinical else {"rateQuantity": hours}
     route = slots.get("route", "")
     coding = {"system": slots.get("medication_system", ""), "code": slots["medication_code"]}
     return {

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import graders
 import solvers
 from fhirtasks.episodes.environment import Environment, run_solver
 from fhirtasks.episodes.types import Solver
@@ -158,7 +157,7 @@ def _opened(task: Task, source: TaskSet, prompting: Prompting) -> Environment:
 
 def _judged(task: Task, source: TaskSet, environment: Environment, error: str = "") -> Outcome:
     episode = environment.episode()
-    return Outcome(task, episode, graders.grade(task, episode, source.world(task)), error)
+    return Outcome(task, episode, source.grade(task, episode), error)
 
 
 def _collected(runs: Iterator[Outcome], name: str, total: int, progress: Progress | None) -> list[Outcome]:

@@ -9,11 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import graders
 from fhirtasks.benchmarks.medagentbench import read_tasks, to_task
+from fhirtasks.episodes.types import Episode
 from fhirtasks.errors import UserError
 from fhirtasks.graph.world import World, write_world_from_charts
 from fhirtasks.tasks.codec import task_from_json
-from fhirtasks.tasks.types import Task
+from fhirtasks.tasks.types import Task, Verdict
 
 
 @dataclass(slots=True)
@@ -25,6 +27,7 @@ class TaskSet:
     _release: Path | None
     _folder: Path
     _worlds: dict[str, World] = field(default_factory=dict)
+    _truths: dict[str, dict[str, graders.Truth]] = field(default_factory=dict)
 
     def world(self, task: Task) -> World:
         """The world of the task: its split's charts, or the whole graph of a benchmark."""
@@ -32,6 +35,13 @@ class TaskSet:
             assert self._release is not None, "a benchmark's one world is opened with it"
             self._worlds[task.split] = _world_of(self._release, task.split, self._folder)
         return self._worlds[task.split]
+
+    def grade(self, task: Task, episode: Episode) -> Verdict:
+        """The verdict on an episode; the truth of all tasks of a split is looked up at once."""
+        world = self.world(task)
+        if task.split not in self._truths:
+            self._truths[task.split] = graders.truths([one for one in self.tasks if one.split == task.split], world)
+        return graders.grade(task, episode, world, self._truths[task.split][task.id])
 
     def close(self) -> None:
         for world in self._worlds.values():
@@ -92,7 +102,7 @@ def _benchmark(path: Path, graph: Path | None, split: str | None, temporary: Pat
         world.close()
         raise UserError(
             f"{graph} lacks {len(lacking)} of the {len(wanted)} patients of {path.name} (such as {lacking[0]}): load "
-            f"the benchmark's server into it, or for a dry run make charts with fhirtasks populate --patients-from {path}."
+            f"the benchmark's server into it, or for a dry run make charts with fhirtasks populate --patients-from."
         )
     return TaskSet(tasks, True, None, temporary, {task.split: world for task in tasks})
 

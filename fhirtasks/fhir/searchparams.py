@@ -378,7 +378,19 @@ def strings(item: Json) -> Iterator[str]:
         for part in item:
             yield from strings(part)
     elif isinstance(item, dict):
-        for name in ("text", "family", "given", "prefix", "suffix", "line", "city", "district", "state", "postalCode", "country"):
+        for name in (
+            "text",
+            "family",
+            "given",
+            "prefix",
+            "suffix",
+            "line",
+            "city",
+            "district",
+            "state",
+            "postalCode",
+            "country",
+        ):
             yield from strings(item.get(name))
 
 

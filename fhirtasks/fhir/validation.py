@@ -1,10 +1,428 @@
-"""R4 validity of what is posted."""
+"""Is a resource valid R4? Asked of whatever is posted.
+
+Two layers. The first walks the resource along the element tables of ``fhir.resources`` (R4B, a superset of R4 for all but the
+types in :data:`fhirtasks.fhir.r4types.UNMODELLED`): names, cardinality, types, primitive formats, required codes, reference
+targets, choice elements, and the invariants that a single element can break. The second is ``fhir.resources`` itself.
+"""
 
 from __future__ import annotations
 
+import re
+import typing
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import cache
+from hashlib import sha256
+from typing import Any
+
+from fhirtasks.fhir.dates import parse_range
 from fhirtasks.fhir.jsontext import Json
+from fhirtasks.fhir.r4types import CODES, CONCEPTS, RESOURCE_TYPES, TARGETS, UNMODELLED
+from fhirtasks.fhir.references import parse_reference
+
+_SEEN: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()
+_SEEN_MAX = 4_096
+_MOST = 20
+"""Issues reported at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One element of a type. ``type`` is a primitive's name in lower case (``code``), or a complex type's (``Period``)."""
+
+    type: str
+    primitive: bool
+    many: bool
+    required: bool
+    codes: frozenset[str] | None
+    targets: frozenset[str] | None
+    choice: str | None
+    choice_required: bool
 
 
 def validate(resource: dict[str, Json], text: str) -> list[str]:
-    """Issues, each ``location: what is wrong``; empty if valid."""
-    return []
+    """Issues, each ``location: what is wrong`` with a FHIRPath-like location; empty if the resource is valid R4.
+
+    ``resource`` is what :func:`fhirtasks.fhir.jsontext.loads` makes of ``text``.
+    """
+    key = sha256(text.encode()).digest()
+    if key in _SEEN:
+        _SEEN.move_to_end(key)
+        return list(_SEEN[key])
+    issues = list(_issues(resource, text))[:_MOST]
+    _SEEN[key] = tuple(issues)
+    if len(_SEEN) > _SEEN_MAX:
+        _SEEN.popitem(last=False)
+    return issues
+
+
+def _issues(resource: dict[str, Json], text: str) -> Iterator[str]:
+    type = resource.get("resourceType")
+    if not isinstance(type, str) or type not in RESOURCE_TYPES:
+        yield f"resourceType: {type!r} is no R4 resource type"
+        return
+    found = False
+    for issue in _resource(resource, type, None):
+        found = True
+        yield issue
+    if found or type in UNMODELLED or _holds_unmodelled(resource):
+        return
+    # Every value has been looked at; what the models could add is about the shape, and shapes repeat.
+    shape = _shape_of(resource)
+    if shape not in _SHAPES:
+        issues = list(_model_issues(type, text))
+        if issues:
+            yield from issues
+        elif len(_SHAPES) < _SEEN_MAX:
+            _SHAPES.add(shape)
+
+
+_SHAPES: set[Any] = set()
+"""Shapes that ``fhir.resources`` took."""
+
+_NOT_THEIRS = ("extra_forbidden", "date", "time", "decimal", "string", "url")
+"""Kinds of refusal that are not taken over: the models refuse ``_valueString`` in an Extension, a leap second, long decimals.
+
+The walk has judged all of these by R4's own rules."""
+
+
+def _model_issues(type: str, text: str) -> Iterator[str]:
+    """What ``fhir.resources`` refuses beyond that."""
+    from fhir.resources.R4B import get_fhir_model_class
+    from pydantic import ValidationError
+
+    try:
+        get_fhir_model_class(type).model_validate_json(text)
+    except ValidationError as error:
+        for item in error.errors(include_url=False, include_input=False):
+            if not item["type"].startswith(_NOT_THEIRS):
+                yield f"{'.'.join([type, *map(str, item['loc'])])}: {item['msg']}"
+
+
+def _shape_of(node: Json) -> Any:
+    """Names and kinds of value, without the values; a list counts by the different shapes in it."""
+    if isinstance(node, dict):
+        return tuple((name, value if name == "resourceType" else _shape_of(value)) for name, value in node.items())
+    if isinstance(node, list):
+        return (list, *dict.fromkeys(_shape_of(item) for item in node))
+    return type(node)
+
+
+def _holds_unmodelled(node: Json) -> bool:
+    if isinstance(node, dict):
+        return node.get("resourceType") in UNMODELLED or any(_holds_unmodelled(value) for value in node.values())
+    return isinstance(node, list) and any(_holds_unmodelled(item) for item in node)
+
+
+# -- the walk
+
+
+def _resource(resource: Json, path: str, within: dict[str, Json] | None) -> Iterator[str]:
+    """``within`` is the resource that contains this one, None for one that stands by itself."""
+    type = resource.get("resourceType") if isinstance(resource, dict) else None
+    if not isinstance(type, str) or type not in RESOURCE_TYPES:
+        yield f"{path}.resourceType: {type!r} is no R4 resource type"
+        return
+    if type in UNMODELLED:
+        return
+    if within is None:
+        contained = resource.get("contained")
+        ids = frozenset(
+            item.get("id") for item in (contained if isinstance(contained, list) else ()) if isinstance(item, dict)
+        )
+    else:
+        ids = frozenset(item.get("id") for item in within["contained"] if isinstance(item, dict))
+        if "contained" in resource:
+            yield f"{path}.contained: a contained resource holds none itself (dom-2)"
+    yield from _object({k: v for k, v in resource.items() if k != "resourceType"}, type, path, ids, resource)
+
+
+def _object(node: Json, type: str, path: str, ids: frozenset[Any], owner: dict[str, Json]) -> Iterator[str]:
+    if not isinstance(node, dict):
+        yield f"{path}: should be an object ({type})"
+        return
+    if not node:
+        yield f"{path}: is empty (ele-1)"
+        return
+    table, choices = _elements(type)
+    for name, value in node.items():
+        element = table.get(name)
+        if element is not None:
+            yield from _values(value, element, f"{path}.{name}", node.get(f"_{name}"), ids, owner, f"{type}.{name}")
+        elif name.startswith("_") and (shadowed := table.get(name[1:])) is not None and shadowed.primitive:
+            yield from _shadow(value, shadowed, f"{path}.{name}", ids, owner)
+        else:
+            yield f"{path}.{name}: is no element of {type}"
+    for name, element in table.items():
+        if element.required and name not in node and f"_{name}" not in node:
+            yield f"{path}.{name}: is required"
+    for choice, (names, required) in choices.items():
+        present = [name for name in names if name in node or f"_{name}" in node]
+        if len(present) > 1:
+            yield f"{path}.{choice}[x]: holds {' and '.join(present)}, of which only one may be present"
+        elif required and not present:
+            yield f"{path}.{choice}[x]: is required"
+    rule = _RULES.get(type)
+    if rule is not None:
+        for message in rule(node):
+            yield f"{path}: {message}"
+    if type == "Reference":
+        yield from _reference_issues(node, path, ids)
+
+
+def _values(
+    value: Json, element: Element, path: str, shadow: Json, ids: frozenset[Any], owner: dict[str, Json], place: str
+) -> Iterator[str]:
+    if not element.many:
+        if isinstance(value, list):
+            yield f"{path}: may not be a list"
+        else:
+            yield from _value(value, element, path, ids, owner, place)
+        return
+    if not isinstance(value, list):
+        yield f"{path}: should be a list"
+        return
+    if not value:
+        yield f"{path}: is an empty list"
+    for index, item in enumerate(value):
+        if item is None and isinstance(shadow, list) and index < len(shadow) and shadow[index] is not None:
+            continue  # a primitive that has only an extension
+        yield from _value(item, element, f"{path}[{index}]", ids, owner, place)
+
+
+def _value(
+    value: Json, element: Element, path: str, ids: frozenset[Any], owner: dict[str, Json], place: str
+) -> Iterator[str]:
+    if value is None:
+        yield f"{path}: is null"
+    elif element.primitive:
+        if not _PRIMITIVES[element.type](value):
+            yield f"{path}: {_shown(value)} is no {_NAMES.get(element.type, element.type)}"
+        elif element.codes is not None and value not in element.codes:
+            yield f"{path}: {_shown(value)} is not one of {', '.join(sorted(element.codes))}"
+    elif element.type == "Resource":
+        inside = owner if path.rpartition(".")[2].startswith("contained[") else None
+        yield from _resource(value, path, inside)
+    else:
+        yield from _object(value, element.type, path, ids, owner)
+        if element.targets is not None and isinstance(value, dict):
+            yield from _target_issues(value, element.targets, path, owner)
+        if (binding := CONCEPTS.get(place)) is not None and isinstance(value, dict):
+            yield from _concept_issues(value, binding, path)
+
+
+def _shadow(value: Json, element: Element, path: str, ids: frozenset[Any], owner: dict[str, Json]) -> Iterator[str]:
+    """``_birthDate`` and the like: id and extensions of a primitive."""
+    if element.many != isinstance(value, list):
+        yield f"{path}: should {'' if element.many else 'not '}be a list"
+        return
+    for item in value if isinstance(value, list) else [value]:
+        if item is not None or not element.many:
+            yield from _object(item, "Element", path, ids, owner)
+
+
+def _reference_issues(node: dict[str, Json], path: str, ids: frozenset[Any]) -> Iterator[str]:
+    if not {"reference", "identifier", "display", "extension", "_reference"} & node.keys():
+        yield f"{path}: says neither reference, identifier nor display"
+    text = node.get("reference")
+    if isinstance(text, str):
+        reference = parse_reference(text)
+        if reference.kind == "contained" and reference.id and reference.id not in ids:
+            yield f"{path}.reference: {_shown(text)} names no contained resource (ref-1)"
+        elif reference.kind == "other":
+            yield f"{path}.reference: {_shown(text)} is no reference; write Type/id"
+        elif reference.kind == "relative" and reference.type not in RESOURCE_TYPES:
+            yield f"{path}.reference: {reference.type!r} is no R4 resource type"
+
+
+def _target_issues(node: dict[str, Json], targets: frozenset[str], path: str, owner: dict[str, Json]) -> Iterator[str]:
+    text = node.get("reference")
+    type = None
+    if isinstance(text, str):
+        reference = parse_reference(text)
+        type = reference.type
+        if reference.kind == "contained":
+            contained = owner.get("contained")
+            for item in contained if isinstance(contained, list) else ():
+                if isinstance(item, dict) and item.get("id") == reference.id:
+                    type = item.get("resourceType")
+    said = node.get("type")
+    for found in (type, said if isinstance(said, str) and said in RESOURCE_TYPES else None):
+        if found is not None and found in RESOURCE_TYPES and found not in targets:
+            yield f"{path}: refers to a {found}, but may refer only to {', '.join(sorted(targets))}"
+
+
+def _concept_issues(node: dict[str, Json], binding: tuple[str, frozenset[str]], path: str) -> Iterator[str]:
+    system, codes = binding
+    codings = node.get("coding")
+    if not any(
+        isinstance(coding, dict) and coding.get("system") == system and coding.get("code") in codes
+        for coding in (codings if isinstance(codings, list) else ())
+    ):
+        yield f"{path}: needs a coding of {system} with one of {', '.join(sorted(codes))}"
+
+
+# -- invariants of one element (R4, the type pages' tables of constraints)
+
+
+def _quantity(node: dict[str, Json]) -> Iterator[str]:
+    if "code" in node and "system" not in node:
+        yield "a code needs its system (qty-3)"
+
+
+def _extension(node: dict[str, Json]) -> Iterator[str]:
+    has_value = any(name.startswith(("value", "_value")) for name in node)
+    if has_value == ("extension" in node):
+        yield "needs either a value or extensions (ext-1)"
+
+
+def _observation(node: dict[str, Json]) -> Iterator[str]:
+    if "dataAbsentReason" in node and any(name.startswith("value") for name in node):
+        yield "has a value and a dataAbsentReason (obs-6)"
+
+
+def _codes_of(concept: Json) -> set[Json]:
+    codings = concept.get("coding") if isinstance(concept, dict) else None
+    return {c.get("code") for c in codings if isinstance(c, dict)} if isinstance(codings, list) else set()
+
+
+def _condition(node: dict[str, Json]) -> Iterator[str]:
+    if "clinicalStatus" in node and "entered-in-error" in _codes_of(node.get("verificationStatus")):
+        yield "has a clinicalStatus though it was entered in error (con-5)"
+    ended = {"inactive", "resolved", "remission"} & _codes_of(node.get("clinicalStatus"))
+    if any(name.startswith("abatement") for name in node) and not ended:
+        yield "is abated, so its clinicalStatus must be inactive, resolved or remission (con-4)"
+
+
+_RULES: dict[str, Callable[[dict[str, Json]], Iterator[str]]] = {
+    "Quantity": _quantity,
+    "Age": _quantity,
+    "Duration": _quantity,
+    "Extension": _extension,
+    "Observation": _observation,
+    "Condition": _condition,
+}
+
+
+# -- the tables
+
+
+@cache
+def _elements(type: str) -> tuple[dict[str, Element], dict[str, tuple[tuple[str, ...], bool]]]:
+    """Elements of a type by JSON name, and its choices: name -> (elements, whether one is required)."""
+    if type == "Element":
+        text = Element("string", True, False, False, None, None, None, False)
+        return {"id": text, "extension": Element("Extension", False, True, False, None, None, None, False)}, {}
+    from fhir.resources.R4B import get_fhir_model_class
+
+    table: dict[str, Element] = {}
+    choices: dict[str, tuple[tuple[str, ...], bool]] = {}
+    for name, field in get_fhir_model_class(type).model_fields.items():
+        extra = field.json_schema_extra or {}
+        if not extra.get("element_property", name in ("extension", "id")):
+            continue
+        if name == "resource_type":
+            continue
+        json_name = field.alias or name
+        kind, primitive, many = _shape(field.annotation, [m for m in field.metadata if m is not None])
+        codes = CODES.get(f"{type}.{json_name}")
+        listed = extra.get("enum_values")
+        if codes is None and listed and "+" not in listed and "mime" not in listed:
+            codes = frozenset(listed)
+        targets = TARGETS.get(f"{type}.{json_name}", extra.get("enum_reference_types"))
+        choice = extra.get("one_of_many")
+        if choice:
+            names, required = choices.get(choice, ((), False))
+            choices[choice] = ((*names, json_name), required or bool(extra.get("one_of_many_required")))
+        table[json_name] = Element(
+            kind, primitive, many, field.is_required() or bool(extra.get("element_required")),
+            codes if primitive else None,
+            frozenset(targets) if targets and "Resource" not in targets else None,
+            choice, bool(extra.get("one_of_many_required")),
+        )  # fmt: skip
+    return table, choices
+
+
+def _shape(annotation: Any, metadata: list[Any]) -> tuple[str, bool, bool]:
+    """(type, primitive, many) of a model field's annotation."""
+    many = False
+    while True:
+        origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+        if origin is typing.Annotated:
+            return type(annotation.__metadata__[-1]).__name__.lower(), True, many
+        if origin is list:
+            many = True
+            annotation = args[0]
+        elif args:  # a union with None
+            annotation = next(arg for arg in args if arg is not type(None))
+        else:
+            break
+    if metadata:
+        return type(metadata[-1]).__name__.lower(), True, many
+    if annotation is bool:
+        return "boolean", True, many
+    return annotation.__name__.removesuffix("Type"), False, many
+
+
+def _pattern(regex: str) -> Callable[[Json], bool]:
+    match = re.compile(regex, re.ASCII).fullmatch
+    return lambda value: isinstance(value, str) and match(value) is not None
+
+
+def _whole(lowest: int) -> Callable[[Json], bool]:
+    return lambda v: isinstance(v, int) and not isinstance(v, bool) and lowest <= v <= 2**31 - 1
+
+
+# R4's \s is ASCII white space: a no-break space is a letter like any other.
+_TEXT = re.compile(r"[ \r\n\t\S]+", re.ASCII).fullmatch
+_CODE = re.compile(r"[^\s]+(\s[^\s]+)*", re.ASCII).fullmatch
+_URI = re.compile(r"\S+", re.ASCII).fullmatch
+
+
+def _text(value: Json) -> bool:
+    return isinstance(value, str) and _TEXT(value) is not None
+
+
+def _uri(value: Json) -> bool:
+    return isinstance(value, str) and _URI(value) is not None
+
+
+_PRIMITIVES: dict[str, Callable[[Json], bool]] = {
+    # https://hl7.org/fhir/R4/datatypes.html#primitive
+    "boolean": lambda v: isinstance(v, bool),
+    "string": _text,
+    "markdown": _text,
+    "code": lambda v: isinstance(v, str) and _CODE(v) is not None,
+    "id": _pattern(r"[A-Za-z0-9\-.]{1,64}"),
+    "uri": _uri,
+    "url": _uri,
+    "canonical": _uri,
+    "oid": _pattern(r"urn:oid:[0-2](\.(0|[1-9][0-9]*))+"),
+    "uuid": _pattern(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
+    "xhtml": lambda v: isinstance(v, str) and v.lstrip().startswith("<div"),
+    "date": lambda v: isinstance(v, str) and "T" not in v and parse_range(v) is not None,
+    "datetime": lambda v: isinstance(v, str) and parse_range(v) is not None,
+    "instant": lambda v: isinstance(v, str) and "T" in v and parse_range(v) is not None,
+    "time": _pattern(r"([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?"),
+    "integer": _whole(-(2**31)),
+    "positiveint": _whole(1),
+    "unsignedint": _whole(0),
+    "decimal": lambda v: isinstance(v, int | Decimal) and not isinstance(v, bool),
+    "base64binary": _pattern(r"(\s*([0-9a-zA-Z+/=]){4}\s*)+"),
+}
+
+
+_NAMES = {
+    "datetime": "dateTime (YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDThh:mm:ss+zz:zz)",
+    "instant": "instant (YYYY-MM-DDThh:mm:ss+zz:zz)",
+    "positiveint": "positiveInt",
+    "unsignedint": "unsignedInt",
+    "base64binary": "base64Binary",
+}
+
+
+def _shown(value: Json) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:57] + "…"

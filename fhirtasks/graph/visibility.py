@@ -32,9 +32,12 @@ def available_sql(raw: str) -> str:
     text = rf"(CASE WHEN contains({raw}, '\u00') THEN json({raw})::VARCHAR ELSE {raw} END)"
     # "key":"date" has its date after the third quote, [:,]"date" after the first.
     date = "(CASE WHEN starts_with(m, '\"') THEN split_part(m, '\"', 4) ELSE split_part(m, '\"', 2) END)"
+    # A time without an offset (no R4, but seen) is taken as UTC; a leap second as the second before it.
+    zoned = f"(CASE WHEN ends_with({date}, 'Z') OR {date}[-6] IN ('+', '-') THEN {date} ELSE {date} || 'Z' END)"
+    instant = f"coalesce(epoch_us(TRY_CAST({zoned} AS TIMESTAMPTZ)), epoch_us(TRY_CAST(replace({zoned}, ':60', ':59') AS TIMESTAMPTZ)))"
     end = f"""CASE
         WHEN starts_with(m, '"birthDate"') OR starts_with(m, '"lastUpdated"') THEN NULL
-        WHEN length({date}) > 10 THEN epoch_us(TRY_CAST({date} AS TIMESTAMP))
+        WHEN length({date}) > 10 THEN {instant}
         WHEN length({date}) = 10 THEN epoch_us(TRY_CAST({date} AS DATE)) + {_DAY - 1}
         WHEN length({date}) = 7 THEN epoch_us(TRY_CAST({date} || '-01' AS DATE) + INTERVAL 1 MONTH) - 1
         ELSE epoch_us(TRY_CAST({date} || '-01-01' AS DATE) + INTERVAL 1 YEAR) - 1 END"""

@@ -54,7 +54,9 @@ class World:
             meta = dict(self.db.execute("SELECT key, value FROM meta").fetchall())
         except duckdb.Error as error:
             reason = str(error).splitlines()[0]
-            raise UserError(f"{path} cannot be read as a world or graph ({reason}); make it anew with fhirtasks.") from error
+            raise UserError(
+                f"{path} cannot be read as a world or graph ({reason}); make it anew with fhirtasks."
+            ) from error
         self.path = path
         self.threads = threads
         self.has_available = "available" in columns

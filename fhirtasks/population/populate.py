@@ -60,8 +60,8 @@ def populate(
     origin = f"fhirtasks embedded population, seed {seed}"
     name = f"population-seed-{seed}"
     if patients_from is not None:
-        origin += f", patients of {patients_from.name}"
-        name += f"-{patients_from.stem}"
+        origin += ", patients of a task file"
+        name += "-tasks"
     with tempfile.TemporaryDirectory(prefix="fhirtasks-") as folder:
         path = Path(folder) / f"{name}.ndjson"
         with path.open("w", encoding="utf-8", newline="\n") as file:

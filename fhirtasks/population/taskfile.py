@@ -199,7 +199,7 @@ def _trim(run: str, lower: bool) -> list[tuple[int, int, str]]:
         while part and not part[-1].group()[0].isupper():
             part.pop()
         if len(part) >= 2 and any(word.group()[0].isupper() for word in part):
-            text = run[part[0].start() : part[-1].end()].rstrip(",")
+            text = re.sub(r"['’]s$", "", run[part[0].start() : part[-1].end()].rstrip(","))
             names.append((part[0].start(), part[-1].end(), " ".join(text.split())))
     return names
 

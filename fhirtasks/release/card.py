@@ -22,7 +22,6 @@ def card(manifest: dict[str, Any]) -> str:
     options = manifest["options"]
     unsupported = "; ".join(f"`{name}` ({why})" for name, why in manifest["unsupported"].items())
     dropped = ", ".join(f"{count:,} {reason}" for reason, count in sorted(manifest["dropped"].items()))
-    holdouts = len(options["holdouts"])
     notes = "".join(f" {note[0].upper()}{note[1:]}." for note in manifest["notes"])
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         front=front_matter(manifest),
@@ -36,7 +35,7 @@ def card(manifest: dict[str, Any]) -> str:
         lengths_note=" and tokens" if options["tokenizer"] else "",
         dropped=dropped or "nothing",
         unsupported=f" These records cannot show: {unsupported}." if unsupported else "",
-        holdouts=f" Held-out patients and instructions of {holdouts} task file(s) appear in no text." if holdouts else "",
+        holdouts=" Held-out patients and instructions appear in no text." if options["holdouts"] else "",
         options=json.dumps({name: value for name, value in options.items() if value}, sort_keys=True),
         graph=manifest["graph"][:16],
         version=manifest["versions"]["fhirtasks"],

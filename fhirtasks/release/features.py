@@ -1,7 +1,7 @@
 """The columns of every config of a release, written once: as an Arrow schema that carries the Hugging Face features.
 
-``messages`` stands beside no column that TRL reserves (``prompt``, ``completion``, ``text``, ``label`` …). What is JSON travels
-as canonical-JSON text, because nested Arrow types and the ``Json`` feature lose digits of numbers.
+``messages`` stands beside no column that TRL reserves (``prompt``, ``completion``, ``text``, ``label`` …). What is JSON
+travels as canonical-JSON text, because nested Arrow types and the ``Json`` feature lose digits of numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ FORMAT: Final = 1
 """Version of the release's layout and columns."""
 
 _MESSAGES: Final = "messages"
-_ABOUT: Final = {name: "string" for name in ("family", "branch", "domain", "kind", "protocol", "mode", "split")}
+_ABOUT: Final = dict.fromkeys(("family", "branch", "domain", "kind", "protocol", "mode", "split"), "string")
 
 COLUMNS: Final[dict[str, dict[str, str]]] = {
     "sft": {
@@ -47,8 +47,8 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
         "reference": "string",
         "content_hash": "string",
     },
-    "charts": {name: "string" for name in ("split", "type", "id", "patient", "raw")},
-    "dropped": {name: "string" for name in ("content_hash", "family", "branch", "split", "reason")},
+    "charts": dict.fromkeys(("split", "type", "id", "patient", "raw"), "string"),
+    "dropped": dict.fromkeys(("content_hash", "family", "branch", "split", "reason"), "string"),
 }
 """Config -> column -> ``string``, ``int64`` or ``messages`` (a list of role and content)."""
 

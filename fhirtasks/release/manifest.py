@@ -1,4 +1,4 @@
-"""``manifest.json``: what a release is made of and what its files must be. No time, host, path or worker count is in it."""
+"""``manifest.json``: what a release is made of and what its files must be; no time, host, path or worker count."""
 
 from __future__ import annotations
 
@@ -42,13 +42,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not right:
         raise UserError(f"{path} is no release's manifest; give the folder of a release.")
     if version != FORMAT:
-        raise UserError(f"{path} has the format {version!r}, this version reads {FORMAT}; use the fhirtasks that made it.")
+        raise UserError(
+            f"{path} has the format {version!r}, this version reads {FORMAT}; use the fhirtasks that made it."
+        )
     found: dict[str, Any] = manifest
     return found
 
 
 def file_failures(folder: Path, manifest: dict[str, Any], hashes: bool = True) -> list[dict[str, Any]]:
-    """Files that are missing, extra or (with ``hashes``) not the manifest's. Hidden ones (.git, .cache) do not count."""
+    """Files that are missing, extra or (with ``hashes``) changed. Hidden ones (.git, .cache) do not count."""
     failures = []
     listed = manifest["files"]
     for path in sorted(listed):

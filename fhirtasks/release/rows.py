@@ -52,6 +52,17 @@ def reference(task: Task) -> str:
     return dumps(task.gold)
 
 
+def provenance(task: Task, world: str, graph: str) -> dict[str, str]:
+    """Where a row comes from: fingerprints, version, seed, and whether its records are as they were."""
+    return {
+        "graph": graph,
+        "world": world,
+        "family_version": task.version,
+        "seed": task.seed,
+        "records": "native" if task.scenario.native else "overlaid",
+    }
+
+
 def sft_table(rows: Sequence[Trajectory]) -> Any:
     """The ``sft`` rows of these trajectories, in their order."""
     about = ("family", "branch", "domain", "kind", "protocol", "mode", "split")
@@ -85,13 +96,17 @@ def turns_table(sft: Any) -> Any:
     start = offsets[row]
     lengths = at - start
     ends = np.cumsum(lengths)
-    gather = np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - lengths, lengths) + np.repeat(start, lengths)
+    gather = (
+        np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - lengths, lengths) + np.repeat(start, lengths)
+    )
     prompts = pa.ListArray.from_arrays(_offsets(lengths), values.take(_array(gather, "int64")))
     completions = pa.ListArray.from_arrays(_array(np.arange(len(at) + 1), "int32"), values.take(_array(at, "int64")))
     turn = np.arange(len(at)) - np.searchsorted(row, row, side="left")
     rows = sft.take(_array(row, "int64"))
     made = {"turn": _array(turn, "int64"), "prompt": prompts, "completion": completions}
-    return table("sft_turns", {name: made[name] if name in made else rows.column(name) for name in COLUMNS["sft_turns"]})
+    return table(
+        "sft_turns", {name: made[name] if name in made else rows.column(name) for name in COLUMNS["sft_turns"]}
+    )
 
 
 def rl_table(sft: Any, references: Sequence[str]) -> Any:

@@ -81,7 +81,9 @@ def _printed_entry(record: Record, base: str) -> str:
     return text
 
 
-def outcome(status: int, code: str, messages: Sequence[str], *, printed: bool, locations: Sequence[str] = ()) -> Response:
+def outcome(
+    status: int, code: str, messages: Sequence[str], *, printed: bool, locations: Sequence[str] = ()
+) -> Response:
     """An error as an OperationOutcome with one issue per message; ``locations`` are FHIRPath expressions, one per message."""
     issues = []
     for place, message in enumerate(messages):

@@ -18,6 +18,7 @@ CHART_BYTES = 256 * 2**20
 """Charts kept in memory per world: the least recently used leave beyond this many bytes of resource text."""
 
 _BATCH = 5_000
+_SCANS = 8
 
 Hit = tuple[tuple[Any, ...], Record]
 """A match and the values that the search's sort keys sort it by."""
@@ -33,7 +34,10 @@ class Charts:
         self._bytes = 0
         self._people: Table | None = None
         self._records: OrderedDict[tuple[str, str], Record | None] = OrderedDict()
-        self.types = tuple(row[0] for row in self._db.execute("SELECT DISTINCT type FROM resource ORDER BY type").fetchall())
+        self._scans: OrderedDict[Any, list[Hit]] = OrderedDict()
+        self.types = tuple(
+            row[0] for row in self._db.execute("SELECT DISTINCT type FROM resource ORDER BY type").fetchall()
+        )
 
     @staticmethod
     def of(world: World) -> Charts:
@@ -52,7 +56,8 @@ class Charts:
             self._charts.move_to_end(patient)
             return found[0]
         rows = self._db.execute(
-            f"SELECT type, id, patient, raw, {self._available} FROM resource WHERE patient = ? ORDER BY type, id", [patient]
+            f"SELECT type, id, patient, raw, {self._available} FROM resource WHERE patient = ? ORDER BY type, id",
+            [patient],
         ).fetchall()
         by_type: dict[str, list[Record]] = {}
         for row in rows:
@@ -102,11 +107,37 @@ class Charts:
         return hits
 
     def in_sql(self, query: Query, patients: frozenset[str] | None, now: int | None) -> list[Hit]:
-        """As :meth:`in_memory`, by a scan of the world in DuckDB; in id order."""
-        hits: list[Hit] = []
-        for table in self._candidates(query, patients, now):
-            hits += table_hits(table, query, None, now)
+        """As :meth:`in_memory`, by a scan of the world in DuckDB; in id order. The records are bare: see :meth:`filled`.
+
+        The last few results are kept, so that the further pages of a search cost no further scan.
+        """
+        key = (query.type, query.parameters, patients, now)
+        hits = self._scans.get(key)
+        if hits is None:
+            hits = []
+            for table in self._candidates(query, patients, now):
+                found = table_hits(table, query, None, now)
+                for _, record in found:
+                    record.raw = ""
+                hits += found
+            self._scans[key] = hits
+            if len(self._scans) > _SCANS:
+                self._scans.popitem(last=False)
+        else:
+            self._scans.move_to_end(key)
         return hits
+
+    def filled(self, records: list[Record]) -> list[Record]:
+        """The same records, those that are bare replaced by ones with their text."""
+        bare = [record for record in records if not record.raw]
+        if not bare:
+            return records
+        rows = self._db.execute(
+            f"SELECT type, id, patient, raw, {self._available} FROM resource WHERE id IN (SELECT unnest(?)) AND type = ?",
+            [[record.id for record in bare], bare[0].type],
+        ).fetchall()
+        whole = {row[1]: Record(*row) for row in rows}
+        return [record if record.raw else whole[record.id] for record in records]
 
     def _candidates(self, query: Query, patients: frozenset[str] | None, now: int | None) -> Iterator[Table]:
         """Records that may match, in batches, in id order: SQL narrows by patient, id, code, category and time."""
@@ -121,9 +152,11 @@ class Charts:
             if (condition := _narrowing(query.type, criterion)) is not None:
                 where.append(condition[0])
                 values.append(condition[1])  # type: ignore[arg-type]
+        text = "raw" if query.criteria or query.sort else "''"
         cursor = self._db.cursor()
         cursor.execute(
-            f"SELECT type, id, patient, raw, {self._available} FROM resource WHERE {' AND '.join(where)} ORDER BY id", values
+            f"SELECT type, id, patient, {text}, {self._available} FROM resource WHERE {' AND '.join(where)} ORDER BY id",
+            values,
         )
         while rows := cursor.fetchmany(_BATCH):
             yield Table([Record(*row) for row in rows])
@@ -153,7 +186,15 @@ def _by_id(hit: Hit) -> str:
     return hit[1].id
 
 
-_CODES = {"Observation", "Condition", "MedicationRequest", "Procedure", "ServiceRequest", "Immunization", "DiagnosticReport"}
+_CODES = {
+    "Observation",
+    "Condition",
+    "MedicationRequest",
+    "Procedure",
+    "ServiceRequest",
+    "Immunization",
+    "DiagnosticReport",
+}
 """Types whose column ``codes`` holds all that their parameter code (vaccine-code) looks at."""
 
 

@@ -53,7 +53,7 @@ def created_resource(text: str, type: str, id: str, last_updated: str | None) ->
     return f'{{"resourceType":"{type}","id":"{id}","meta":{{{version}{kept}}}{rest}}}'
 
 
-def hex_id(task_id: str, number: int) -> str:
+def created_id(task_id: str, number: int) -> str:
     """The id of an episode's ``number``-th created resource."""
     return uuid_of(task_id, "created", str(number))
 

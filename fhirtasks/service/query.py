@@ -115,7 +115,18 @@ def compile_query(type: str, text: str) -> Query:
     return compile_pairs(type, tuple(split_pairs(text)))
 
 
-_CONTROLS = {"_count", "_offset", "_sort", "_summary", "_total", "_format", "_pretty", "_elements", "_include", "_revinclude"}
+_CONTROLS = {
+    "_count",
+    "_offset",
+    "_sort",
+    "_summary",
+    "_total",
+    "_format",
+    "_pretty",
+    "_elements",
+    "_include",
+    "_revinclude",
+}
 _FORMATS = {"json", "application/json", "application/fhir+json", "application/fhir json", "text/json"}
 
 
@@ -145,7 +156,9 @@ def compile_pairs(type: str, pairs: tuple[tuple[str, str], ...]) -> Query:
             sort += [_sort_key(type, params, part) for part in value.split(",")]
         elif name == "_summary":
             if value not in ("count", "false"):
-                raise SearchError(400, "not-supported", f"_summary={value} is not supported; use _summary=count or leave it out.")
+                raise SearchError(
+                    400, "not-supported", f"_summary={value} is not supported; use _summary=count or leave it out."
+                )
             kept.append((name, value))
             total_only |= value == "count"
         elif name == "_total":
@@ -163,7 +176,9 @@ def compile_pairs(type: str, pairs: tuple[tuple[str, str], ...]) -> Query:
             formats.append((name, value))
             pretty = value == "true"
         else:
-            raise SearchError(400, "not-supported", f"{name} is not supported by this server; ask for each resource by itself.")
+            raise SearchError(
+                400, "not-supported", f"{name} is not supported by this server; ask for each resource by itself."
+            )
     return Query(
         type, tuple(criteria), tuple(patients), tuple(sort), count, offset, total_only or count == 0, want_total, pretty,
         tuple(kept), tuple(formats),
@@ -190,7 +205,9 @@ def _criterion(type: str, params: dict[str, SearchParam], name: str, value: str)
         if found is not None:
             return found
     if chain:
-        raise SearchError(400, "not-supported", f"The chained parameter {name!r} is not supported; only patients are chained.")
+        raise SearchError(
+            400, "not-supported", f"The chained parameter {name!r} is not supported; only patients are chained."
+        )
     if param.kind == "token":
         return _token(param, name, modifier, value)
     if param.kind == "string":
@@ -239,7 +256,9 @@ def _token(param: SearchParam, name: str, modifier: str, value: str) -> Criterio
     for part in split_escaped(value, ","):
         pieces = [_unescape(piece) for piece in split_escaped(part, "|")]
         if len(pieces) > 2 or not any(pieces):
-            raise SearchError(400, "invalid", f"{name}={value}: {part!r} is no token; write code, system|code, |code or system|.")
+            raise SearchError(
+                400, "invalid", f"{name}={value}: {part!r} is no token; write code, system|code, |code or system|."
+            )
         if len(pieces) == 1:
             keys.add(token_key(None, pieces[0]))
         else:
@@ -331,7 +350,9 @@ def _reference(param: SearchParam, name: str, modifier: str, value: str) -> Crit
     return Criterion(param, lambda values: not keys.isdisjoint(values), keys=frozenset(keys))
 
 
-def _patient(type: str, param: SearchParam, name: str, modifier: str, chain: str, value: str) -> PatientCriterion | None:
+def _patient(
+    type: str, param: SearchParam, name: str, modifier: str, chain: str, value: str
+) -> PatientCriterion | None:
     """None if the reference is to something else than a patient (``subject=Group/1``)."""
     if modifier and modifier != "Patient":
         if chain or not re.fullmatch(TYPE_PATTERN, modifier):
@@ -369,4 +390,3 @@ def _whole(name: str, value: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", value):
         raise SearchError(400, "invalid", f"{name}={value} is not a whole number of at least 0.")
     return int(value)
-

@@ -12,14 +12,15 @@ from urllib.parse import unquote
 
 from fhirtasks.fhir.dates import instant, parse_range
 from fhirtasks.fhir.hapi import pretty
-from fhirtasks.fhir.references import ID_PATTERN, parse_reference
-from fhirtasks.fhir.searchparams import TYPES, params_of
+from fhirtasks.fhir.jsontext import minify
+from fhirtasks.fhir.r4types import RESOURCE_TYPES
+from fhirtasks.fhir.references import parse_reference
 from fhirtasks.graph.scenario import Scenario
 from fhirtasks.graph.world import World
 from fhirtasks.service.bundle import CONTENT_TYPE, Response, outcome, resource_text, searchset
 from fhirtasks.service.capability import capability_statement
 from fhirtasks.service.charts import Charts, Hit, ordered, table_hits
-from fhirtasks.service.create import Refused, created_resource, hex_id, read_posted, uuid_of
+from fhirtasks.service.create import Refused, created_resource, created_id, read_posted, uuid_of
 from fhirtasks.service.query import Query, SearchError, compile_query
 from fhirtasks.service.table import Record, Table, top_level
 
@@ -79,7 +80,7 @@ class Service:
             type, _, id = reference.partition("/")
             self._gone.add((type, id))
         for raw in scenario.add:
-            self._add(raw)
+            self._add(minify(raw))
 
     def request(self, method: str, url: str, body: str | None = None) -> Response:
         """Answers one request; errors are OperationOutcomes with a server's status, never exceptions.
@@ -105,7 +106,9 @@ class Service:
         if not parts:
             if method == "GET" and "_getpages=" in query:
                 return self._next_page(query)
-            raise SearchError(404 if method == "GET" else 405, "not-supported", "Nothing is served at the base URL; name a type.")
+            raise SearchError(
+                404 if method == "GET" else 405, "not-supported", "Nothing is served at the base URL; name a type."
+            )
         if parts == ["metadata"] and method == "GET":
             return self._answer(capability_statement(self.base, self._charts.types, writable=self._writable))
         type = parts[0]
@@ -115,7 +118,7 @@ class Service:
                 form = "&".join(part for part in (query, (body or "").strip()) if part)
                 return self._search(compile_query(type, form))
             if len(parts) == 1:
-                return self._create(type, body)
+                return self._create(type, url, body)
             raise SearchError(405, "not-supported", "POST goes to [base]/[type] or [base]/[type]/_search.")
         if len(parts) == 1:
             return self._search(compile_query(type, query))
@@ -146,12 +149,16 @@ class Service:
             path = unquote(path)
         path = path.removesuffix("/") if path != "/" else path
         if re.search(r"[\x00-\x20\x7f]", path):
-            raise SearchError(400, "invalid", "The URL is malformed: white space or a control character stands in its path.")
+            raise SearchError(
+                400, "invalid", "The URL is malformed: white space or a control character stands in its path."
+            )
         return path, query
 
     def _check_type(self, type: str) -> None:
-        if type not in _KNOWN and type not in self._charts.types:
-            raise SearchError(404, "not-supported", f"Unknown resource type {type!r}; names are case-sensitive, such as Patient.")
+        if type not in RESOURCE_TYPES and type not in self._charts.types:
+            raise SearchError(
+                404, "not-supported", f"Unknown resource type {type!r}; names are case-sensitive, such as Patient."
+            )
 
     # -- read
 
@@ -180,7 +187,7 @@ class Service:
         records = self.find(query)
         printed = self.style == "hapi" if query.pretty is None else query.pretty
         total: int | None = len(records)
-        page = [] if query.total_only else records[query.offset : query.offset + query.count]
+        page = [] if query.total_only else self._charts.filled(records[query.offset : query.offset + query.count])
         shown_count = None if query.count == 20 else query.count
         links = [("self", query.url(self.base, count=shown_count, offset=query.offset))]
         if not query.total_only and query.offset + query.count < len(records):
@@ -252,7 +259,9 @@ class Service:
         pairs = dict(part.partition("=")[::2] for part in text.split("&"))
         token, offset, count = pairs.get("_getpages", ""), pairs.get("_getpagesoffset", "0"), pairs.get("_count", "20")
         if not re.fullmatch("[0-9]{1,9}", offset) or not re.fullmatch("[0-9]{1,9}", count) or count == "0":
-            raise SearchError(400, "invalid", "_getpagesoffset and _count are whole numbers; follow the next link as it stands.")
+            raise SearchError(
+                400, "invalid", "_getpagesoffset and _count are whole numbers; follow the next link as it stands."
+            )
         if token not in self._pagings:
             raise SearchError(410, "not-found", f"The pages {token!r} do not exist or have expired; search again.")
         query, records = self._pagings[token]
@@ -262,19 +271,19 @@ class Service:
             links.append(("next", self._page_url(token, first + size, size)))
         if first > 0:
             links.append(("previous", self._page_url(token, max(0, first - size), size)))
-        return self._bundle(records[first : first + size], query, None, links, True)
+        return self._bundle(self._charts.filled(records[first : first + size]), query, None, links, True)
 
     # -- create
 
-    def _create(self, type: str, body: str | None) -> Response:
+    def _create(self, type: str, url: str, body: str | None) -> Response:
         if not self._writable:
             raise SearchError(405, "not-supported", "This server takes no writes.")
         text, resource = read_posted(type, body or "")
         number = len(self.writes) + 1
-        id = hex_id(self._task_id, number)
+        id = created_id(self._task_id, number)
         raw = created_resource(text, type, id, self._last_updated())
         record = self._add(raw)
-        self.writes.append(Created(f"{self.base}{type}", f"{type}/{id}", body or ""))
+        self.writes.append(Created(url, f"{type}/{id}", body or ""))
         headers = {
             "Content-Type": CONTENT_TYPE,
             "Location": f"{self.base}{type}/{id}/_history/1",
@@ -327,6 +336,3 @@ class Service:
 
     def _answer(self, text: str) -> Response:
         return Response(200, body=pretty(text) if self.style == "hapi" else text)
-
-
-_KNOWN = frozenset(TYPES)

@@ -6,16 +6,15 @@ import hashlib
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import graders
 import solvers
 from fhirtasks import __version__
+from fhirtasks.leakage.holdouts import Holdouts
 from fhirtasks.release.features import FORMAT
+from fhirtasks.synthesis.config import BuildConfig
 from fhirtasks.tasks.types import Family
-
-if TYPE_CHECKING:
-    from fhirtasks.synthesis.build import BuildConfig
 
 _LIBRARIES = ("duckdb", "faker", "pyarrow")
 """Other people's code that shapes records or files."""
@@ -39,11 +38,11 @@ def code() -> str:
     return digest.hexdigest()
 
 
-def options(config: BuildConfig, families: tuple[Family, ...]) -> dict[str, Any]:
+def options(config: BuildConfig, families: tuple[Family, ...], holdouts: Holdouts | None) -> dict[str, Any]:
     """The options that decide the bytes, inputs by their digests: no path, no worker count."""
     return {
         "families": {family.name: family.version for family in families},
-        "holdouts": sorted(_digest(path) for path in config.holdouts),
+        "holdouts": None if holdouts is None else holdouts.digest,
         "mode": config.mode,
         "per_family": config.per_family,
         "population": None if config.graph is not None else {"patients": config.patients, "seed": config.seed},

@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from fhirtasks.episodes.types import Episode
 from fhirtasks.errors import UserError
+from fhirtasks.leakage.holdouts import Holdouts
 from fhirtasks.leakage.matcher import Matcher
 from fhirtasks.release.features import schema
+from fhirtasks.release.processes import open_world
 from fhirtasks.release.rows import integers, reference, rl_table, sft_table, strings, table, turns_table
 from fhirtasks.release.writer import Shard, ShardWriter
 from fhirtasks.synthesis.partition import Made, Watch, make
 from fhirtasks.synthesis.plan import Partition
-from fhirtasks.synthesis.work import open_world
 from fhirtasks.synthesis.worlds import charts
 
 SLICE = 64
@@ -33,13 +35,13 @@ class MakeJob:
     partition: Partition
     world: Path
     out: Path
-    matcher: Matcher | None
+    holdouts: Holdouts | None
     tokenizer: Path | None
 
 
 @dataclass(frozen=True, slots=True)
 class WriteJob:
-    """Write one config and split into ``folder``: from partition files less their rows named by ``skip``, or from a world."""
+    """Write one config and split into ``folder``: from partition files less their rows ``skip``, or from a world."""
 
     config: str
     split: str
@@ -54,7 +56,8 @@ def make_partition(job: MakeJob, watch: Watch | None = None) -> int:
     """Makes a partition and writes its file whole; returns how many rows it has."""
     counter = None if job.tokenizer is None else token_counter(job.tokenizer)
     watch = watch or Watch()
-    made = make(job.partition, open_world(job.world), matcher=job.matcher, count_tokens=counter, watch=watch)
+    matcher = None if job.holdouts is None else matcher_of(job.holdouts)
+    made = make(job.partition, open_world(job.world), matcher=matcher, count_tokens=counter, watch=watch)
     write_partition(made, job.out)
     watch.lap("journal")
     return len(made.kept)
@@ -74,9 +77,8 @@ def write_partition(made: Made, out: Path) -> None:
     part = out.with_name(out.name + ".part")
     try:
         options = pa.ipc.IpcWriteOptions(compression="lz4")
-        with part.open("wb") as file:
-            with pa.ipc.new_file(file, rows.schema, options=options) as writer:
-                writer.write_table(rows, max_chunksize=SLICE)
+        with part.open("wb") as file, pa.ipc.new_file(file, rows.schema, options=options) as writer:
+            writer.write_table(rows, max_chunksize=SLICE)
         part.replace(out)
     finally:
         part.unlink(missing_ok=True)
@@ -127,8 +129,14 @@ def write_split(job: WriteJob) -> tuple[str, str, list[Shard]]:
     return job.config, job.split, writer.close()
 
 
+@lru_cache(maxsize=1)
+def matcher_of(holdouts: Holdouts) -> Matcher:
+    """The matcher of these holdouts, made once per process."""
+    return Matcher(holdouts)
+
+
 def token_counter(path: Path) -> Callable[[Episode], int]:
-    """Counts the tokens of an episode's messages, without any chat template's own. UserError if there is no tokenizer."""
+    """Counts the tokens of an episode's messages, without a chat template's own. UserError if there is no tokenizer."""
     file = path / "tokenizer.json" if path.is_dir() else path
     try:
         from tokenizers import Tokenizer

@@ -1,7 +1,7 @@
 """The journal beside a release: what a build has finished, so that a killed one goes on where it stopped.
 
-Everything in it appears whole or not at all (a temporary name, then a rename). It belongs to one build: other options, another
-graph or other code refuse to go on with it.
+Everything in it appears whole or not at all (a temporary name, then a rename). It belongs to one build: other options,
+another graph or other code refuse to go on with it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LOCK = "lock"
 class Journal:
     """The folder ``<out>.journal``, locked against a second build for as long as it is open (a context manager).
 
-    ``identity`` is all that decides the release's bytes. UserError if the folder belongs to another build, or is in use.
+    ``identity`` is all that decides the release's bytes. UserError if the folder is another build's, or in use.
     """
 
     def __init__(self, out: Path, identity: dict[str, Any]) -> None:
@@ -44,7 +44,9 @@ class Journal:
             left.unlink(missing_ok=True)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._lock is not None:
             self._lock.close()
 
@@ -82,10 +84,12 @@ class Journal:
         except ValueError:
             found = {}
         if found != self.identity:
-            names = sorted(name for name in self.identity.keys() | found.keys() if found.get(name) != self.identity.get(name))
+            names = sorted(
+                name for name in self.identity.keys() | found.keys() if found.get(name) != self.identity.get(name)
+            )
             raise UserError(
-                f"{self.folder} holds an unfinished build that differs in: {', '.join(names)}. Run that one again to finish it, "
-                f"or delete {self.folder} to begin anew."
+                f"{self.folder} holds an unfinished build that differs in: {', '.join(names)}. "
+                f"Run that one again to finish it, or delete {self.folder} to begin anew."
             )
 
 

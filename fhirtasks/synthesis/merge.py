@@ -41,6 +41,10 @@ class Merged:
             if (name, case) == (family, branch) and split in (None, where) and records in (None, how)
         )
 
+    def reasons(self) -> dict[str, int]:
+        """How many were dropped, by reason."""
+        return dict(sorted(Counter(drop["reason"] for drops in self.drops.values() for drop in drops).items()))
+
 
 def merge(partitions: Iterable[tuple[Partition, Path]]) -> Merged:
     """Reads hashes and labels of every partition in order; of equal contents the first stays."""

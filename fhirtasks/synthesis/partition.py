@@ -1,7 +1,7 @@
 """Makes one partition of a release: a pure function of (world, partition).
 
-Per row: draw a task, let the expert solve it, replay the episode from its raw text, hash it, filter it, grade it. What fails is
-dropped with its reason and drawn again with other numbers.
+Per row: draw a task, let the expert solve it, replay the episode from its raw text, hash it, filter it, grade it. What
+fails is dropped with its reason and drawn again with other numbers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fhirtasks.episodes.types import Episode
 from fhirtasks.fhir.jsontext import dumps
 from fhirtasks.graph.world import World
 from fhirtasks.leakage.matcher import Matcher
-from fhirtasks.release.rows import Trajectory, hash_of
+from fhirtasks.release.rows import Trajectory, hash_of, provenance
 from fhirtasks.synthesis.plan import Partition, PlannedRow
 from fhirtasks.tasks.play import play, replay_task
 from fhirtasks.tasks.registry import family as family_named
@@ -108,18 +108,12 @@ def make(
                 tried.append((row, task, episode, digest))
             watch.lap("filter")
         truths = graders.truths([task for _, task, _, _ in tried], world)
-        for (row, task, episode, digest), truth in zip(tried, truths, strict=True):
-            verdict = graders.grade(task, episode, world, truth)
+        for row, task, episode, digest in tried:
+            verdict = graders.grade(task, episode, world, truths[task.id])
             if verdict.passed:
-                provenance = {
-                    "graph": partition.graph,
-                    "world": world.fingerprint,
-                    "family_version": task.version,
-                    "seed": task.seed,
-                    "records": "native" if task.scenario.native else "overlaid",
-                }
+                origin = provenance(task, world.fingerprint, partition.graph)
                 tokens = count_tokens(episode) if count_tokens is not None else None
-                kept[row.id] = Trajectory(task, episode, verdict, provenance, digest, tokens)
+                kept[row.id] = Trajectory(task, episode, verdict, origin, digest, tokens)
             else:
                 failed = ", ".join(check.name for check in verdict.checks if not check.passed)
                 drop(row, digest, f"graded: {failed}")
@@ -145,7 +139,8 @@ def draw(row: PlannedRow, partition: Partition, world: World, attempt: int) -> T
         id=row.id, family=family.name, version=family.version, domain=family.domain, kind=family.kind,
         mode=partition.mode, protocol=partition.protocol, branch=row.branch, split=partition.split, now=sketch.now,
         instruction=sketch.instruction, context=sketch.context, slots=sketch.slots, params=sketch.params,
-        gold=sketch.gold, patients=sketch.patients, scenario=sketch.scenario, difficulty=sketch.difficulty, seed=row.seed,
+        gold=sketch.gold, patients=sketch.patients, scenario=sketch.scenario, difficulty=sketch.difficulty,
+        seed=row.seed,
     )  # fmt: skip
 
 

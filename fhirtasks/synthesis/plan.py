@@ -21,7 +21,7 @@ SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 LEAST_PATIENTS = 5
 """A split with fewer patients is left out."""
 PARTITION_ROWS = 500
-"""About how many rows a partition holds: enough to judge in batches, few enough to lose little when a build is killed."""
+"""About how many rows a partition holds: enough to judge in batches, few enough to lose little at a kill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Partition:
 
 
 def split_patients(patients: Iterable[str], seed: int) -> dict[str, list[str]]:
-    """Patients by split, decided for each by sha256 of (seed, patient id): a patient never changes sides as others come."""
+    """Patients by split, decided for each by sha256 of (seed, id): none changes sides as others come."""
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     for patient in sorted(patients):
         digest = hashlib.sha256(canonical(["split", seed, patient])).digest()

@@ -1,7 +1,7 @@
 """A task as one line of canonical JSON and back, losslessly.
 
-Canonical JSON holds no fractions (they would become floats), so ``gold`` and ``difficulty`` travel as JSON text in a string:
-a gold of ``[1.10]`` is the string ``"[1.10]"`` and comes back as ``Decimal("1.10")``.
+Canonical JSON holds no fractions (they would become floats), so ``gold`` and ``difficulty`` travel as JSON text in a
+string: a gold of ``[1.10]`` is the string ``"[1.10]"`` and comes back as ``Decimal("1.10")``.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class PatientIdentifier:
 
 @dataclass(frozen=True, slots=True)
 class PatientRow:
-    """What tasks need to know of a Patient. ``name`` is the text people would write; ``names`` are all of them.
+    """What tasks need to know of a Patient. ``name`` is `given family` of the official name, ``names`` are all names.
 
     ``available`` is in µs since the epoch, None for always; ``deceased`` says whether the body tells of a death.
     """
@@ -179,7 +179,7 @@ def _row(patient: str, available: int | None, body: dict[str, Any]) -> PatientRo
         available=available,
         birthdate=body.get("birthDate", ""),
         gender=body.get("gender", ""),
-        name=_text(official),
+        name=_full(official),
         names=tuple(text for text in map(_text, names) if text),
         given=(official.get("given") or [""])[0],
         family=official.get("family", ""),
@@ -191,9 +191,15 @@ def _row(patient: str, available: int | None, body: dict[str, Any]) -> PatientRo
 _USES = {"official": 0, "usual": 1, "nickname": 3, "anonymous": 3, "maiden": 3, "old": 4, "temp": 4}
 
 
+def _full(name: dict[str, Any]) -> str:
+    # Only a name that reads the same however its parts are joined can be shown and compared exactly.
+    parts = [*(name.get("given") or []), *([name["family"]] if name.get("family") else [])]
+    text = " ".join(parts)
+    return text if text == " ".join(text.split()) else ""
+
+
 def _text(name: dict[str, Any]) -> str:
-    parts = [*(name.get("given") or []), name.get("family") or ""]
-    return " ".join(" ".join(part for part in parts if part).split()) or str(name.get("text", ""))
+    return _full(name) or " ".join([*(name.get("given") or []), name.get("family") or name.get("text") or ""])
 
 
 def _identifier(one: dict[str, Any]) -> PatientIdentifier:

@@ -129,11 +129,12 @@ class Lab:
 
 @dataclass(frozen=True, slots=True)
 class Deck:
-    """All that sampling needs of a world. ``pools`` caches which groups suit a branch."""
+    """All that sampling needs of a world. ``pools`` caches which groups suit a branch, ``usable`` which labs a family."""
 
     labs: dict[str, Lab]
     timelines: dict[str, Timeline]
     pools: dict[tuple[object, ...], tuple[Group, ...]] = field(default_factory=dict)
+    usable: dict[tuple[object, ...], list[Lab]] = field(default_factory=dict)
 
     def of(self, *keys: str) -> list[Lab]:
         """The labs of these analytes (none: of all) that enough patients have to sample from, by code."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from fhirtasks.graph.scenario import Scenario
 from fhirtasks.graph.world import World
@@ -42,7 +42,7 @@ class Overlay:
 
     def value(self, one: Result, digits: str) -> bool:
         """Gives a result other digits."""
-        raw = self.added.get(one.id, self.raws[one.id])
+        raw = self.added.get(one.id) or self.raws[one.id]
         if not bodies.editable(raw, one.id):
             return False
         self._put(one._replace(value=Decimal(digits)), bodies.with_value(raw, digits))
@@ -54,7 +54,7 @@ class Overlay:
 
     def become(self, one: Result, model: Result, time: int, digits: str | None) -> bool:
         """Gives a result the body of ``model`` at ``time``: its own id, identifiers and (unless given) value stay."""
-        raw = self.added.get(one.id, self.raws[one.id])
+        raw = self.added.get(one.id) or self.raws[one.id]
         body = self.raws[model.id]
         if not bodies.editable(raw, one.id) or not bodies.editable(body, model.id):
             return False
@@ -94,6 +94,8 @@ class Overlay:
         self.added[one.id] = raw
 
     def _taken(self, identifier: str) -> bool:
+        if len(identifier) >= 32:
+            return False  # a UUID's room is large enough
         found = self._world.db.execute(
             "select 1 from resource where type = 'Observation' and id = ? limit 1", [identifier]
         ).fetchone()
@@ -113,9 +115,9 @@ def digits_between(rng: random.Random, lab: Lab, low: Decimal, high: Decimal) ->
         return lab.texts[rng.choice(known)]
     if lab.decimals > 4:
         return repr(rng.uniform(float(low), float(high) - 1e-9))
-    steps = int((high - low) / lab.step)
-    value = low + rng.randrange(max(steps, 1)) * lab.step
-    return lab.text(value) if low <= value < high else None
+    first, last = ((bound / lab.step).to_integral_value(ROUND_CEILING) for bound in (low, high))
+    steps = [lab.step * place for place in range(int(first), int(last))]
+    return lab.text(rng.choice(steps)) if steps else None
 
 
 def with_value(edit: Overlay, digits: str) -> bool:

@@ -104,4 +104,4 @@ WHEN_ABSENT = ("order the test", "order nothing")
 """The two rules of ``a1c_reorder`` for a patient without a result. Compat knows the first only."""
 
 WINDOW_HOURS = (24, 24, 24, 12, 48)
-MEAN_WINDOW_HOURS = (24, 24, 24, 48, 72)
+MEAN_WINDOW_HOURS = (24, 24, 24, 48, 72, 168)

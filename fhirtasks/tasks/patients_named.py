@@ -15,7 +15,10 @@ from fhirtasks.tasks.identity import Identity, PatientRow, by_name, describe, id
 from fhirtasks.tasks.timeline import Moment
 
 NEAR_IDENTITY = "near_identity"
-"""The branch in which another visible patient has the same name, or the same birth date."""
+"""The branch in which another visible patient has the same name, or the same birth date.
+
+Half of the clinical wordings name the patient by just that, in this branch as in the others.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,36 +41,41 @@ def missing(world: World) -> str | None:
     return None if twins.adults(world) else "a living adult Patient with a name and a full birthDate"
 
 
-def subject(world: World, rng: random.Random, branch: str, mode: Mode) -> Subject | None:
+def subject(world: World, rng: random.Random, branch: str, mode: Mode, *, by_the_name: bool) -> Subject | None:
     """Draws the patient of a task; None if this draw cannot be named uniquely or is not visible then.
 
-    In the branch ``near_identity`` a clinical prompt gives name and birth date, so that the other patient matters.
+    ``by_the_name``: in clinical mode by name and birth date, even if there is a record number.
     """
     adults = twins.adults(world)
-    if branch != NEAR_IDENTITY:
+    scenario = Scenario()
+    if branch == NEAR_IDENTITY:
+        same_name = rng.random() < 0.7
+        able = set(adults)
+        sharing = twins.same_name(world) if same_name else twins.same_birthdate(world)
+        row, native = twins.pick(rng, tuple(one for one in sharing if one in able), adults)
+        now = timeline.draw(world, row.id, rng, _of_age(row))
+        if now is None:
+            return None
+        if native:
+            known = index(world)
+            others = known.of_name(row.name) if same_name else known.by_birthdate[row.birthdate]
+            if not any(other.id != row.id and other.visible(now.instant) for other in others):
+                return None
+        else:
+            twin = (twins.namesake if same_name else twins.birthday_twin)(world, row, rng, now.instant)
+            if twin is None:
+                return None
+            scenario = twin[1]
+    else:
         row = rng.choice(adults)
         now = timeline.draw(world, row.id, rng, _of_age(row))
-        who = describe(world, row.id, rng, mode, now.instant) if now else None
-        return Subject(row, who, now, Scenario()) if now and who else None
-    by_the_name = rng.random() < 0.7
-    sharing = twins.same_name(world) if by_the_name else twins.same_birthdate(world)
-    able = set(adults)
-    row, native = twins.pick(rng, tuple(one for one in sharing if one in able), adults)
-    now = timeline.draw(world, row.id, rng, _of_age(row))
-    if now is None:
+    if now is None or not row.visible(now.instant):
         return None
-    scenario = Scenario()
-    if native:
-        others = index(world).of_name(row.name) if by_the_name else index(world).by_birthdate[row.birthdate]
-        if not any(other.id != row.id and other.visible(now.instant) for other in others):
-            return None
+    if by_the_name and mode == "clinical":
+        who = by_name(world, row)
     else:
-        twin = (twins.namesake if by_the_name else twins.birthday_twin)(world, row, rng, now.instant)
-        if twin is None:
-            return None
-        scenario = twin[1]
-    who = describe(world, row.id, rng, mode, now.instant) if mode == "compat" else by_name(world, row)
-    return None if who is None or not row.visible(now.instant) else Subject(row, who, now, scenario)
+        who = describe(world, row.id, rng, mode, now.instant)
+    return None if who is None else Subject(row, who, now, scenario)
 
 
 def _of_age(row: PatientRow) -> int:

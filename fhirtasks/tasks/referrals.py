@@ -13,7 +13,7 @@ from fhirtasks.graph.world import World
 from fhirtasks.tasks.patients_named import NEAR_IDENTITY, missing, subject
 from fhirtasks.tasks.referrals_wordings import REFERRAL
 from fhirtasks.tasks.types import Branch, Draft, Family
-from fhirtasks.tasks.wording import fill, phrase
+from fhirtasks.tasks.wording import fill
 
 SNOMED = "http://snomed.info/sct"
 
@@ -25,8 +25,9 @@ SPECIAL = "special_characters"
 
 
 def sample(world: World, rng: random.Random, branch: str, mode: Mode) -> Draft | None:
-    """One referral: specialty and note at random, the priority as the branch says (else at random)."""
-    person = subject(world, rng, branch, mode)
+    """One referral: specialty, priority and note at random (no branch goes by priority: the word would tell it)."""
+    wording = rng.choice(REFERRAL)
+    person = subject(world, rng, branch, mode, by_the_name=wording.by_name)
     if person is None:
         return None
     age = int(person.now.text[:4]) - int(person.row.birthdate[:4])
@@ -42,9 +43,9 @@ def sample(world: World, rng: random.Random, branch: str, mode: Mode) -> Draft |
         "order_system": SNOMED,
         "order_code": specialty["code"],
         "text": _note(specialty, rng, special=branch == SPECIAL),
-        "priority": branch if branch in PRIORITIES else rng.choice(PRIORITIES),
+        "priority": rng.choice(PRIORITIES),
     }
-    instruction, context = phrase(REFERRAL, rng, mode, slots | {"who": person.who.phrase, "now": person.now.text})
+    instruction, context = wording.texts(mode, slots | {"who": person.who.phrase, "now": person.now.text})
     params = {}
     if mode == "compat":
         params = person.params(world, rng) | {
@@ -95,7 +96,7 @@ FAMILIES = (
         version="1",
         domain="referrals",
         kind="action",
-        branches=(*(Branch(priority) for priority in PRIORITIES), Branch(SPECIAL), Branch(NEAR_IDENTITY)),
+        branches=(Branch("plain", 3), Branch(SPECIAL), Branch(NEAR_IDENTITY)),
         sample=sample,
         missing=missing,
         description="Order one referral with a given code, priority and verbatim note for the right patient.",

@@ -14,6 +14,7 @@ REFERRAL = (
         "Time: {now}. One ServiceRequest is needed. Its code.coding starts with system {order_system}, code "
         "{order_code}; authoredOn repeats the time; status active; intent order; priority {priority}; note is an "
         'object, {"text": …}, not a list; subject is {"reference": "Patient/<MRN>"} and nothing else.',
+        by_name=True,
     ),
     Wording(
         "Have {who} seen by {specialty}. Place the order and attach this message unchanged:\n\n{text}",
@@ -36,6 +37,7 @@ REFERRAL = (
         "one JSON object). Further: priority {priority}, authoredOn {now} with its offset, subject.reference "
         "Patient/<MRN>, code.coding[0] = system {order_system} + code {order_code}. The request is active and its "
         "intent is order.",
+        by_name=True,
     ),
     Wording(
         'We want an opinion from {specialty}. Patient: {who}. Free text, quote exactly: "{text}"',
@@ -60,6 +62,7 @@ REFERRAL = (
         "{order_code} the entry (first coding under code). Justification sits at note.text, where note is no array. "
         "{priority} is the priority. {now} is what authoredOn shows. Patient/<MRN> is all that subject.reference "
         "says.",
+        by_name=True,
     ),
     Wording(
         "Ward round decision: {specialty} to be involved in the care of {who}. Communicate this to them: {text}",
@@ -84,6 +87,7 @@ REFERRAL = (
         "ServiceRequest.subject.reference (Patient/ then the MRN), ServiceRequest.authoredOn ({now}, copied as is), "
         "ServiceRequest.code.coding ({order_system}, {order_code}), plus status active and intent order. Send it a "
         "single time.",
+        by_name=True,
     ),
     Wording(
         "New referral.\nTo: {specialty}\nFor: {who}\nSay: {text}",
@@ -107,6 +111,7 @@ REFERRAL = (
         "priority; signature time {now} to authoredOn; service {order_code} with its system {order_system} to "
         "code.coding; Patient/<MRN> to subject.reference. Constant parts of such a ServiceRequest are status active "
         "and intent order. File once.",
+        by_name=True,
     ),
 )
 """Places: ``who``, ``specialty``, ``text``, ``priority``, ``order_system``, ``order_code``, ``now``."""

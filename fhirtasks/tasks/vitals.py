@@ -9,7 +9,6 @@ from fhirtasks.graph.world import World
 from fhirtasks.tasks.patients_named import NEAR_IDENTITY, missing, subject
 from fhirtasks.tasks.types import Branch, Draft, Family
 from fhirtasks.tasks.vitals_wordings import BLOOD_PRESSURE
-from fhirtasks.tasks.wording import phrase
 
 BANDS = {
     "low": ((74, 89), (42, 59)),
@@ -41,9 +40,10 @@ FLOWSHEETS = ("BP", "85354-9")
 
 def sample(world: World, rng: random.Random, branch: str, mode: Mode) -> Draft | None:
     """One reading within the branch's band (any band for ``near_identity``), taken at ``now``."""
+    wording = rng.choice(BLOOD_PRESSURE)
     band = rng.choice(list(BANDS)) if branch == NEAR_IDENTITY else branch
     systolic, diastolic = (_reading(rng, *bounds) for bounds in BANDS[band])
-    person = subject(world, rng, branch, mode)
+    person = subject(world, rng, branch, mode, by_the_name=wording.by_name)
     if person is None:
         return None
     slots = person.who.slots | {
@@ -62,7 +62,7 @@ def sample(world: World, rng: random.Random, branch: str, mode: Mode) -> Draft |
             "systolic_code": SYSTOLIC,
             "diastolic_code": DIASTOLIC,
         }
-    instruction, context = phrase(BLOOD_PRESSURE, rng, mode, slots | {"who": person.who.phrase, "now": person.now.text})
+    instruction, context = wording.texts(mode, slots | {"who": person.who.phrase, "now": person.now.text})
     return Draft(
         now=person.now.text,
         instruction=instruction,

@@ -16,6 +16,7 @@ BLOOD_PRESSURE = (
         "of one: system http://hl7.org/fhir/observation-category, code vital-signs, display Vital Signs. code has "
         "only text, the flowsheet id {code}. effectiveDateTime is the time above, character by character, valueString "
         'is the reading as quoted with its unit, and subject is just {"reference": "Patient/<MRN>"}.',
+        by_name=True,
     ),
     Wording(
         "Nursing round, vital signs: {who} has {value}. Enter this measurement into the chart.",
@@ -41,6 +42,7 @@ BLOOD_PRESSURE = (
         "names go to code.text without any coding. Text of the result belongs in valueString. Category: single "
         "coding, three keys: vital-signs as code, Vital Signs as display, http://hl7.org/fhir/observation-category "
         "as system. Only status final is allowed. Observation.subject.reference is Patient/ followed by the MRN.",
+        by_name=True,
     ),
     Wording(
         "Home monitoring update from {who}, today's pressure: {value}. Save that, please.",
@@ -66,6 +68,7 @@ BLOOD_PRESSURE = (
         "read {now}. subject must contain a reference Patient/<MRN> and no display. There is one category with one "
         "coding: http://hl7.org/fhir/observation-category, vital-signs, Vital Signs (system, code, display). code is "
         "an object with text {code}. The figures stay together as valueString. status: final.",
+        by_name=True,
     ),
     Wording(
         "Transcribe a handwritten note: {value}, belonging to {who}.",
@@ -92,6 +95,7 @@ BLOOD_PRESSURE = (
         'consisting of text "{code}" alone; category being one element with one coding of system '
         "http://hl7.org/fhir/observation-category, code vital-signs and display Vital Signs; valueString identical to "
         "the reading; effectiveDateTime identical to {now}. It tolerates a single Observation POST.",
+        by_name=True,
     ),
     Wording(
         "Post-op observation for {who}, just now: {value}. Log it as a vital sign.",
@@ -119,6 +123,7 @@ BLOOD_PRESSURE = (
         "code vital-signs, system http://hl7.org/fhir/observation-category, display Vital Signs; status final. What "
         "they read: valueString, for instance the measurement above verbatim. When: effectiveDateTime {now}. Whom: "
         "subject, a bare reference to Patient/<MRN>.",
+        by_name=True,
     ),
 )
 """Places: ``who``, ``value``, ``code``, ``code_system``, ``systolic_code``, ``diastolic_code``, ``now``."""

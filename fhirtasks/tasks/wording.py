@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fhirtasks.episodes.types import Mode
@@ -17,22 +16,19 @@ _WORD = re.compile(r"[^\W_]+")
 class Wording:
     """One way to put a family's task: the question, and per mode the context that states what it needs.
 
-    A place is ``{name}``; other braces (JSON shapes) stay as they are.
+    A place is ``{name}``; other braces (JSON shapes) stay as they are. Draw one with ``rng.choice``, before and without
+    regard to anything else, so that no wording tells a branch.
     """
 
     instruction: str
     clinical: str
     compat: str
+    by_name: bool = False
+    """Whether it names the patient by name and birth date even where there is a record number (clinical mode)."""
 
-    def context(self, mode: Mode) -> str:
-        """The context's template in this mode."""
-        return self.compat if mode == "compat" else self.clinical
-
-
-def phrase(wordings: Sequence[Wording], rng: random.Random, mode: Mode, values: Mapping[str, str]) -> tuple[str, str]:
-    """Instruction and context in one of the wordings, drawn without regard to anything but ``rng``."""
-    chosen = rng.choice(wordings)
-    return fill(chosen.instruction, values), fill(chosen.context(mode), values)
+    def texts(self, mode: Mode, values: Mapping[str, str]) -> tuple[str, str]:
+        """Instruction and context with their places filled."""
+        return fill(self.instruction, values), fill(self.compat if mode == "compat" else self.clinical, values)
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
@@ -47,10 +43,12 @@ def word_overlap(first: str, second: str) -> float:
 
 
 def mask(text: str, values: Mapping[str, str]) -> str:
-    """A filled text with every value put back to its place, longest values first."""
+    """A filled text with every value put back to its place, longest values first; never inside a longer word."""
     for name, value in sorted(values.items(), key=lambda item: (-len(item[1]), item[0])):
         if value:
-            text = text.replace(value, "{" + name + "}")
+            start = r"(?<!\w)" if _WORD.match(value[0]) else ""
+            end = r"(?!\w)" if _WORD.match(value[-1]) else ""
+            text = re.sub(start + re.escape(value) + end, "{" + name + "}", text)
     return text
 
 

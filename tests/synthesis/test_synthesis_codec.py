@@ -25,7 +25,8 @@ tasks = st.builds(
     Task,
     id=text, family=text, version=text, domain=text, kind=st.sampled_from(["query", "action", "conditional"]),
     mode=st.sampled_from(["clinical", "compat"]), protocol=st.just("text"), branch=text, split=text, now=text,
-    instruction=text, context=text, slots=st.dictionaries(text, text, max_size=4), params=st.dictionaries(text, text, max_size=4),
+    instruction=text, context=text, slots=st.dictionaries(text, text, max_size=4),
+    params=st.dictionaries(text, text, max_size=4),
     gold=json_values, patients=strings, scenario=st.builds(Scenario, add=strings, hide=strings),
     difficulty=st.dictionaries(text, json_values, max_size=3), seed=text,
 )  # fmt: skip
@@ -37,13 +38,14 @@ def test_a_task_survives_its_text(task: Task) -> None:
     assert task_from_json(line) == task
     assert task_to_json(task_from_json(line)) == line
     assert (
-        json.dumps(json.loads(line), sort_keys=True, separators=(",", ":"), ensure_ascii=False) == line or "\\u" in line
+        json.dumps(json.loads(line), sort_keys=True, separators=(",", ":"), ensure_ascii=False) == line
     )
 
 
 def example(**changes: object) -> Task:
     values = {
-        "id": "t", "family": "f", "version": "1", "domain": "d", "kind": "query", "mode": "clinical", "protocol": "text",
+        "id": "t", "family": "f", "version": "1", "domain": "d", "kind": "query", "mode": "clinical",
+        "protocol": "text",
         "branch": "b", "split": "train", "now": "n", "instruction": "i", "context": "", "slots": {}, "params": {},
         "gold": None, "patients": (), "scenario": Scenario(), "difficulty": {}, "seed": "s",
     }  # fmt: skip

@@ -89,7 +89,8 @@ def write(resources: list[dict[str, Any]], out: Path) -> World:
     rows = []
     for body in resources:
         owner = body["id"] if body["resourceType"] == "Patient" else body.get("subject", {}).get("reference", "")[8:]
-        rows.append((body["resourceType"], body["id"], owner or None, json.dumps(body, ensure_ascii=False)))
+        raw = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        rows.append((body["resourceType"], body["id"], owner or None, raw))
     write_world_from_charts(rows, "train", out)
     return World.open(out, threads=1)
 

@@ -1,4 +1,4 @@
-"""The processes that do the jobs of a build. Who does a job changes nothing in what it writes."""
+"""The processes that do the jobs of a build or a check. Who does a job changes nothing in what comes of it."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ def runner(workers: int) -> Iterator[Runner]:
                     yield future.result()
             except BrokenProcessPool:
                 raise UserError(
-                    "A worker process was killed, as happens when memory runs out: run the same command again to go on, "
-                    "with fewer --workers."
+                    "A worker process was killed, as happens when memory runs out: run the same command again to go "
+                    "on, with fewer --workers."
                 ) from None
             finally:
                 for future in futures:

@@ -1,0 +1,223 @@
+"""Loading records into a graph: all or nothing, and the same graph whatever the order.
+
+A load builds a new graph file from the sources and the bodies of the graph that is there, beside it, and puts it in its place
+when it is whole; a load that fails or is killed leaves the old graph (or none), and the next one clears what it left.
+Loading the same files again, in another order or split over several calls, gives the same rows and the same fingerprint.
+Which of several bodies of a resource is current: see ``conflicts``. How references are resolved: see ``edges``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+
+from fhirtasks.errors import UserError
+from fhirtasks.graph import store
+from fhirtasks.graph.conflicts import settle
+from fhirtasks.graph.edges import build_edges
+from fhirtasks.graph.server import is_server, server_name
+from fhirtasks.graph.stage import STAGE, Reader, stage, stage_graph
+
+_EXAMPLES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class LoadReport:
+    """What a graph holds after a load. ``resources`` counts current ids by type, Bundle envelopes apart in ``bundles``.
+
+    ``conflicts`` is the number of resources with several bodies, ``superseded`` that of the bodies that are not current.
+    ``unresolved_examples`` are the first few unresolved references, ``skipped`` the files that were no records.
+    """
+
+    resources: dict[str, int]
+    bundles: int
+    conflicts: int
+    superseded: int
+    unresolved_references: int
+    unresolved_examples: list[dict[str, str]]
+    fingerprint: str
+    sources: list[dict[str, str | None]]
+    skipped: list[str]
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+        return asdict(self)
+
+
+def load(
+    sources: Sequence[str],
+    graph: Path,
+    *,
+    licence: str | None = None,
+    origin: str | None = None,
+    on_conflict: Literal["keep", "error"] = "keep",
+    progress: Callable[[str], None] = lambda message: None,
+) -> LoadReport:
+    """Loads files, folders, archives or servers into ``graph``, adding to what it holds.
+
+    ``licence`` and ``origin`` are kept with the sources (None: unknown). With ``on_conflict="error"`` a load that brings a
+    further body for a resource is refused. UserError for input that cannot be read, naming file, line and reason.
+    """
+    graph = Path(graph)
+    if not sources:
+        raise UserError("There is nothing to load; name at least one file, folder, archive or server.")
+    old = graph.exists()
+    if old:
+        store.open_graph(graph).close()
+    with _workplace(graph) as folder:
+        made = folder / "graph"
+        db = duckdb.connect(str(made))
+        try:
+            db.execute(f"set temp_directory = {_quoted(folder / 'spill')}")
+            report = _load(db, sources, graph if old else None, licence, origin, on_conflict, progress)
+            db.execute("checkpoint")
+        finally:
+            db.close()
+        os.replace(made, graph)
+    return report
+
+
+def _load(
+    db: duckdb.DuckDBPyConnection,
+    sources: Sequence[str],
+    old: Path | None,
+    licence: str | None,
+    origin: str | None,
+    on_conflict: Literal["keep", "error"],
+    progress: Callable[[str], None],
+) -> LoadReport:
+    db.execute(store.SCHEMA + STAGE)
+    if old is not None:
+        db.execute(f"attach {_quoted(old)} as old (read_only)")
+    reader = Reader(sources, _number_sources(db, sources, old, licence, origin), progress)
+    stage(db, reader)
+    conflicts_before = 0
+    if old is not None:
+        progress("adding what the graph holds")
+        stage_graph(db, reader)
+        conflicts_before = _one(db, "select count(*) from old.superseded")
+    _keep_beside(db, reader, old)
+    if old is not None:
+        db.execute("detach old")
+    if _one(db, "select count(*) from stage") == 0:
+        raise UserError(f"No FHIR resource was found in {', '.join(sources)}; give NDJSON files, Bundles, or a server.")
+    progress("looking for conflicts")
+    conflicts = settle(db)
+    superseded = _one(db, "select count(*) from superseded")
+    if on_conflict == "error" and superseded > conflicts_before:
+        row = db.execute("select type, id from superseded order by all limit 1").fetchone()
+        example = f", {row[0]}/{row[1]} for one" if row else ""
+        raise UserError(
+            f"{conflicts} resources have several bodies{example}; load with --on-conflict keep to keep them all, "
+            "or leave out the files that repeat them."
+        )
+    progress("resolving references")
+    build_edges(db)
+    progress("writing the graph")
+    db.execute(f"""insert into resource
+        select type, id, case when type = 'Patient' then id else subject end as patient, codes, categories, status,
+            date_lo, date_hi, effective, value, unit, source, raw
+        from stage order by {store.ORDER}""")
+    db.execute("create index resource_id on resource (id)")
+    fingerprint = _fingerprint(db)
+    db.execute("insert into meta values ('graph_version', ?), ('fingerprint', ?)", [store.VERSION, fingerprint])
+    return LoadReport(
+        resources=store.counts(db),
+        bundles=_one(db, "select count(*) from bundle"),
+        conflicts=conflicts,
+        superseded=superseded,
+        unresolved_references=_one(db, "select count(*) from edge where not resolved"),
+        unresolved_examples=store.unresolved(db, _EXAMPLES),
+        fingerprint=fingerprint,
+        sources=store.sources(db),
+        skipped=sorted(set(reader.skipped)),
+    )
+
+
+def _number_sources(
+    db: duckdb.DuckDBPyConnection, sources: Sequence[str], old: Path | None, licence: str | None, origin: str | None
+) -> list[int]:
+    """Fills ``source`` with old and new ones; a source's number is its place among all, by name, licence and origin."""
+    names = [server_name(source) if is_server(source) else Path(source).resolve().name for source in sources]
+    rows: set[tuple[Any, ...]] = {(name, licence, origin) for name in names}
+    if old is not None:
+        rows |= set(db.execute("select name, licence, origin from old.source").fetchall())
+    ordered = sorted(rows, key=lambda row: (row[0], row[1] or "", row[2] or ""))
+    db.executemany(
+        "insert into source values (?, ?, ?, ?, null)", [(number, *row) for number, row in enumerate(ordered)]
+    )
+    return [ordered.index((name, licence, origin)) for name in names]
+
+
+def _keep_beside(db: duckdb.DuckDBPyConnection, reader: Reader, old: Path | None) -> None:
+    """Notes, Bundles, fullUrls and deletions: those of the sources and those of the old graph."""
+    tables = {"bundle": reader.bundles, "full_url": reader.full_urls, "deleted": reader.deleted}
+    for table, rows in tables.items():
+        store.insert(db, table, sorted(rows, key=repr))
+        if old is not None:
+            db.execute(f"insert into {table} select * from old.{table} except select * from {table}")
+    notes = {number: set(found) for number, found in reader.notes.items()}
+    if old is not None:
+        for number, text in db.execute("""select new.source, o.notes from old.source o join source new
+                on new.name = o.name and new.licence is not distinct from o.licence
+                and new.origin is not distinct from o.origin where o.notes is not null""").fetchall():
+            notes.setdefault(number, set()).update(text.split(", "))
+    for number, found in notes.items():
+        if found:
+            db.execute("update source set notes = ? where source = ?", [", ".join(sorted(found)), number])
+
+
+def _fingerprint(db: duckdb.DuckDBPyConnection) -> str:
+    """sha256 over the texts in table order, which is the same for the same resources; JSON objects end by themselves."""
+    digest = hashlib.sha256()
+    for query in ("select raw from resource", "select raw from superseded order by type, id, raw"):
+        for batch in db.sql(query).to_arrow_reader(10_000):
+            column = batch.column(0)
+            _, offsets, data = column.buffers()
+            if len(column):
+                ends = memoryview(offsets).cast("i")
+                digest.update(memoryview(data)[ends[column.offset] : ends[column.offset + len(column)]])
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def _one(db: duckdb.DuckDBPyConnection, query: str) -> int:
+    row = db.execute(query).fetchone()
+    return int(row[0]) if row else 0
+
+
+@contextmanager
+def _workplace(graph: Path) -> Iterator[Path]:
+    """A folder beside the graph, ours alone while the load runs, gone afterwards; what a killed load left is cleared."""
+    folder = graph.absolute().with_name(f".{graph.name}.loading")
+    try:
+        folder.mkdir(exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise UserError(f"{graph} cannot be written ({error.strerror}); choose another place.") from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"{graph} is being loaded by another process; wait until it is done.") from None
+        for leftover in folder.iterdir():
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(lock)
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path).replace("'", "''") + "'"

@@ -1,0 +1,111 @@
+"""The graph file: its tables, and reading it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from fhirtasks.errors import UserError
+
+VERSION = "1"
+"""Of the tables below; a graph of another version is loaded anew."""
+
+ORDER = "patient nulls last, type, codes[1] nulls last, date_lo nulls last, id"
+"""The order of ``resource``: a patient's chart is one stretch of the file, and the rows are the same whatever the load order."""
+
+SCHEMA = """
+create table source (source integer, name varchar, licence varchar, origin varchar, notes varchar);
+create table resource (
+    type varchar, id varchar, patient varchar, codes varchar[], categories varchar[], status varchar, date_lo bigint,
+    date_hi bigint, effective varchar, value varchar, unit varchar, source integer, raw varchar using compression zstd);
+create table superseded (type varchar, id varchar, source integer, raw varchar using compression zstd);
+create table edge (
+    type varchar, id varchar, path varchar, reference varchar, kind varchar, target_type varchar, target_id varchar,
+    resolved boolean);
+create table bundle (hash varchar, type varchar);
+create table full_url (bundle varchar, url varchar, type varchar, id varchar);
+create table deleted (type varchar, id varchar, version bigint, updated bigint);
+create table meta (key varchar, value varchar);
+"""
+"""``source.notes`` names licence and read-me files that lay beside the records. ``bundle``, ``full_url`` and ``deleted`` keep
+what Bundles said beside their resources: which there were, what an entry was called, what a history says was deleted."""
+
+
+def open_graph(path: Path | str, read_only: bool = True) -> duckdb.DuckDBPyConnection:
+    """Opens a graph file. UserError if it is missing, no graph, of another version, or in use by a writer."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path} does not exist; make it with fhirtasks load SOURCE --graph {path}.")
+    try:
+        db = duckdb.connect(str(path), read_only=read_only)
+    except duckdb.Error as error:
+        if "lock" in str(error):
+            raise UserError(f"{path} is being written by another program; wait for it, or stop it.") from None
+        raise UserError(f"{path} is not a graph: DuckDB cannot open it.") from None
+    try:
+        row = db.execute("select value from meta where key = 'graph_version'").fetchone()
+    except duckdb.Error:
+        row = None
+    if row is None or row[0] != VERSION:
+        db.close()
+        what = (
+            "is not a graph"
+            if row is None
+            else f"is a graph of version {row[0]}, and this is fhirtasks for version {VERSION}"
+        )
+        raise UserError(f"{path} {what}; make one with fhirtasks load SOURCE --graph OTHER.")
+    return db
+
+
+def read(db: duckdb.DuckDBPyConnection, type_: str, id_: str) -> str | None:
+    """The JSON text of the current resource, None if there is none."""
+    row = db.execute("select raw from resource where id = ? and type = ?", [id_, type_]).fetchone()
+    return None if row is None else str(row[0])
+
+
+def counts(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Current resources by type, in the order of the types' names."""
+    return dict(db.execute("select type, count(*) from resource group by type order by type").fetchall())
+
+
+def sources(db: duckdb.DuckDBPyConnection) -> list[dict[str, str | None]]:
+    """Name, licence, origin and notes of every source, in the order of its number in ``resource.source``."""
+    rows = db.execute("select name, licence, origin, notes from source order by source").fetchall()
+    return [dict(zip(("name", "licence", "origin", "notes"), row, strict=True)) for row in rows]
+
+
+def fingerprint(db: duckdb.DuckDBPyConnection) -> str:
+    """sha256 over the texts of the current resources, then of the superseded ones, in the order of their tables."""
+    return meta(db, "fingerprint")
+
+
+def meta(db: duckdb.DuckDBPyConnection, key: str) -> str:
+    """A value of the table ``meta``. KeyError if there is none."""
+    row = db.execute("select value from meta where key = ?", [key]).fetchone()
+    if row is None:
+        raise KeyError(key)
+    return str(row[0])
+
+
+def unresolved(db: duckdb.DuckDBPyConnection, limit: int | None = None) -> list[dict[str, str]]:
+    """References that lead nowhere: type, id, path, reference, kind; in a stated order, at most ``limit``."""
+    rows = db.execute(
+        "select type, id, path, reference, kind from edge where not resolved order by all"
+        + (f" limit {limit}" if limit else "")
+    ).fetchall()
+    return [dict(zip(("type", "id", "path", "reference", "kind"), row, strict=True)) for row in rows]
+
+
+def insert(db: duckdb.DuckDBPyConnection, table: str, rows: Collection[Sequence[Any]]) -> None:
+    """Adds rows, given in the order of the table's columns, at once (DuckDB's executemany adds one after the other)."""
+    if not rows:
+        return
+    import pyarrow as pa
+
+    columns = [pa.array(column) for column in zip(*rows, strict=True)]
+    db.register("rows", pa.Table.from_arrays(columns, names=[f"column_{i}" for i in range(len(columns))]))
+    db.execute(f"insert into {table} select * from rows")
+    db.unregister("rows")

@@ -1,0 +1,160 @@
+"""The checks of one trajectory row, and of what ``sft_turns`` and ``rl`` make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import graders
+from fhirtasks.episodes.types import Message
+from fhirtasks.errors import UserError
+from fhirtasks.fhir.jsontext import canonical, content_hash, loads
+from fhirtasks.graph.world import World
+from fhirtasks.release.features import COLUMNS
+from fhirtasks.release.read import Failure, Rows
+from fhirtasks.release.rows import TOOLS, provenance, reference, rl_table, turns_table, verdict_json
+from fhirtasks.tasks.codec import task_from_json, task_to_json
+from fhirtasks.tasks.play import replay_task
+from fhirtasks.tasks.types import Task
+
+SLICE = 64
+_FROM_TASK = ("id", "family", "branch", "domain", "kind", "protocol", "mode", "split")
+
+
+def check_rows(rows: Sequence[dict[str, Any]], world: World, split: str, first: int, graph: str) -> list[Failure]:
+    """At most one failure per ``sft`` row: what differs when it is replayed and graded again on its world."""
+    tasks: list[Task | None] = []
+    problems: list[str | None] = []
+    for row in rows:
+        task, problem = _stated(row, split)
+        tasks.append(task)
+        problems.append(problem)
+    truths = _truths([task for task in tasks if task is not None], world)
+    failures = []
+    for number, (row, task, problem) in enumerate(zip(rows, tasks, problems, strict=True), first):
+        if problem is None and task is not None:
+            problem = _provenance(row, task, world, graph) or _again(row, task, world, truths)
+        if problem is not None:
+            failures.append(Failure(problem, config="sft", split=split, row=number, id=str(row["id"])))
+    return failures
+
+
+def check_derived(folder: Path, split: str) -> Iterator[Failure]:
+    """Where ``sft_turns`` and ``rl`` do not say what ``sft`` says; the first difference of each."""
+    sft = Rows(folder, "sft", split)
+    streams = {config: Rows(folder, config, split) for config in ("sft_turns", "rl")}
+    places = dict.fromkeys(streams, 0)
+    while streams and len(rows := sft.take(SLICE)):
+        for config in list(streams):
+            wanted = turns_table(rows) if config == "sft_turns" else rl_table(rows, _references(rows))
+            found = streams[config].take(len(wanted))
+            if not found.equals(wanted):
+                yield _difference(config, split, places[config], found, wanted)
+                del streams[config]
+            else:
+                places[config] += len(wanted)
+    for config, stream in streams.items():
+        if len(stream.take(1)):
+            yield Failure("has no row of sft that it comes from", config=config, split=split, row=places[config])
+
+
+def _stated(row: dict[str, Any], split: str) -> tuple[Task | None, str | None]:
+    """The row's task, and what its columns say wrongly of it."""
+    missing = [name for name, value in row.items() if value is None and name != "tokens"]
+    if missing:
+        return None, f"{missing[0]} is null"
+    try:
+        task = task_from_json(row["task"])
+    except (ValueError, RecursionError) as error:
+        return None, f"task cannot be read: {error}"
+    if task_to_json(task) != row["task"]:
+        return None, "task is not in canonical form"
+    for name in _FROM_TASK:
+        if row[name] != getattr(task, name):
+            return None, f"{name} is {row[name]!r}, the task says {getattr(task, name)!r}"
+    if task.split != split:
+        return None, f"the task belongs to {task.split}"
+    if row["tools"] != TOOLS:
+        return None, f"tools is {row['tools']!r}, must be {TOOLS!r}"
+    return task, None
+
+
+def _provenance(row: dict[str, Any], task: Task, world: World, graph: str) -> str | None:
+    try:
+        found = loads(row["provenance"])
+    except (ValueError, RecursionError) as error:
+        return f"provenance cannot be read: {error}"
+    wanted = provenance(task, world.fingerprint, graph)
+    if found == wanted and canonical(found).decode() == row["provenance"]:
+        return None
+    if isinstance(found, dict) and found.get("world") != world.fingerprint:
+        return "the world of its charts is not the one that it was made on (provenance, world)"
+    return "provenance does not agree with task and release"
+
+
+def _again(row: dict[str, Any], task: Task, world: World, truths: dict[str, Any]) -> str | None:
+    """What differs when the raw assistant texts are replayed and judged again."""
+    stated = {"protocol": task.protocol, "tools": loads(row["tools"]), "messages": row["messages"]}
+    if content_hash(stated) != row["content_hash"]:
+        return "content_hash is not that of its messages"
+    try:
+        raws = [message["content"] for message in row["messages"] if message["role"] == "assistant"]
+        episode = replay_task(task, world, raws)
+        place = _first_difference(row["messages"], episode.messages)
+        if place is not None:
+            return f"message {place} is not what the replay gives"
+        verdict = graders.grade(task, episode, world, truths.get(task.id))
+    except UserError as error:
+        return f"cannot be replayed and graded: {error}"
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # a damaged task may break a service or grader anywhere: that is the row's failure
+        return f"cannot be replayed and graded: {type(error).__name__}: {error}"
+    if not verdict.passed:
+        failed = "; ".join(f"{check.name}: {check.detail}" for check in verdict.checks if not check.passed)
+        return f"does not pass its grader: {failed}"
+    if verdict_json(verdict) != row["verdict"]:
+        return "verdict is not what the grader says"
+    return None
+
+
+def _truths(tasks: list[Task], world: World) -> dict[str, Any]:
+    """The truths of the whole batch; none of them where a damaged task spoils it: each is then looked up on its own."""
+    try:
+        return graders.truths(tasks, world)
+    except (ImportError, MemoryError):
+        raise
+    except Exception:  # as above
+        return {}
+
+
+def _first_difference(stored: list[dict[str, str]], replayed: Sequence[Message]) -> int | None:
+    for place, (one, other) in enumerate(zip(stored, replayed, strict=False)):
+        if one != {"role": other.role, "content": other.content}:
+            return place
+    return None if len(stored) == len(replayed) else min(len(stored), len(replayed))
+
+
+def _references(rows: Any) -> list[str]:
+    found = []
+    for text in rows.column("task").to_pylist():
+        try:
+            found.append(reference(task_from_json(text)))
+        except (ValueError, RecursionError, TypeError):
+            found.append("")
+    return found
+
+
+def _difference(config: str, split: str, first: int, found: Any, wanted: Any) -> Failure:
+    for offset in range(len(wanted)):
+        if offset >= len(found):
+            return Failure("rows are missing from here on", config=config, split=split, row=first + offset)
+        one, other = found.slice(offset, 1), wanted.slice(offset, 1)
+        for name in COLUMNS[config]:
+            if not one.column(name).equals(other.column(name)):
+                problem = f"{name} is not what sft says"
+                return Failure(
+                    problem, config=config, split=split, row=first + offset, id=one.column("id").to_pylist()[0]
+                )
+    return Failure("differs from sft", config=config, split=split, row=first)

@@ -1,0 +1,249 @@
+"""Verifies a release from its folder alone: files, worlds rebuilt from charts, every row replayed and graded again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from fhirtasks.errors import UserError
+from fhirtasks.graph.columns import columns_query
+from fhirtasks.graph.world import write_world_from_charts
+from fhirtasks.release.check import check_derived, check_rows
+from fhirtasks.release.manifest import NAME, file_failures, read_manifest
+from fhirtasks.release.processes import close_world, open_world, runner
+from fhirtasks.release.read import DamagedShard, Failure, open_shard, row_group, shards_of, tables
+
+JOB_ROWS = 500
+PARALLEL_FROM = 1_000
+"""Rows from which on it pays to start other processes."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyReport:
+    """``rows`` of ``sft`` that there are, ``verified`` of them without fault, and everything that is not right."""
+
+    rows: int
+    verified: int
+    failures: list[dict[str, Any]] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as plain JSON."""
+        return {"rows": self.rows, "verified": self.verified, "failures": self.failures}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Rows [start, stop) of a row group of ``sft``, the first being row ``first`` of the split; or all derived rows."""
+
+    folder: Path
+    split: str
+    world: Path
+    graph: str
+    path: Path | None = None
+    group: int = 0
+    start: int = 0
+    stop: int = 0
+    first: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a job found: failures, and the (family, branch, records), id and content hash of its rows."""
+
+    job: Job
+    failures: list[Failure]
+    labels: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    ids: list[str] = field(default_factory=list)
+    hashes: list[str] = field(default_factory=list)
+
+
+def verify(
+    folder: Path, *, hashes: bool = True, progress: Callable[[str], None] | None = None, workers: int | None = None
+) -> VerifyReport:
+    """Checks a release; without ``hashes`` the manifest's sha256 sums are not compared, everything else is.
+
+    UserError if ``folder`` is no release at all.
+    """
+    say = progress or (lambda message: None)
+    folder = Path(folder)
+    if not folder.is_dir() or not ((folder / NAME).exists() or (folder / "sft").is_dir()):
+        raise UserError(f"{folder} is no release; give the folder that fhirtasks build wrote.")
+    try:
+        manifest = read_manifest(folder)
+    except UserError as error:
+        return VerifyReport(0, 0, [Failure(str(error), file=NAME).as_json()])
+    say("comparing files with the manifest")
+    failures = [Failure(found["problem"], file=found["file"]) for found in file_failures(folder, manifest, hashes)]
+    with tempfile.TemporaryDirectory(prefix="fhirtasks-verify-") as temporary:
+        jobs: list[Job] = []
+        patients: dict[str, str] = {}
+        for split, about in manifest["splits"].items():
+            say(f"rebuilding the world of {split}")
+            world = Path(temporary) / f"{split}.duckdb"
+            found = list(_rebuild(folder, split, about, world, patients))
+            failures += found
+            if world.exists():
+                jobs += _jobs(folder, split, world, manifest["graph"], failures)
+        rows = sum(job.stop - job.start for job in jobs)
+        if workers is None:
+            workers = min(os.cpu_count() or 1, 8) if rows >= PARALLEL_FROM else 1
+        done: list[Done] = []
+        try:
+            with runner(workers) as run:
+                for part in run(do, jobs):
+                    done.append(part)
+                    failures += part.failures
+                    say(f"{sum(len(one.ids) for one in done):,} of {rows:,} rows checked")
+        finally:
+            close_world()
+    wrong = {
+        (failure.split, failure.row) for failure in failures if failure.config == "sft" and failure.row is not None
+    }
+    done.sort(key=lambda part: (list(manifest["splits"]).index(part.job.split), part.job.first))
+    failures += _whole(manifest, done, hashes)
+    failures += _dropped(folder, manifest)
+    return VerifyReport(rows, rows - len(wrong), [failure.as_json() for failure in sorted(failures, key=_order)])
+
+
+def do(job: Job) -> Done:
+    """One job; a damaged shard is a failure like any other."""
+    try:
+        if job.path is None:
+            return Done(job, list(check_derived(job.folder, job.split)))
+        table = row_group(job.folder, job.path, "sft", job.group).slice(job.start, job.stop - job.start)
+    except DamagedShard as damaged:
+        return Done(job, [damaged.failure])
+    rows = table.to_pylist()
+    failures = check_rows(rows, open_world(job.world), job.split, job.first, job.graph)
+    labels = Counter((row["family"], row["branch"], '"records":"native"' in str(row["provenance"])) for row in rows)
+    named = Counter({(f, b, "native" if native else "overlaid"): count for (f, b, native), count in labels.items()})
+    return Done(job, failures, named, [row["id"] for row in rows], [row["content_hash"] for row in rows])
+
+
+def _rebuild(
+    folder: Path, split: str, about: dict[str, Any], world: Path, patients: dict[str, str]
+) -> Iterator[Failure]:
+    """Writes the world of a split from its charts, and says where the charts are not what they must be."""
+    seen: list[Failure] = []
+
+    def charts() -> Iterator[tuple[str, str, str | None, str]]:
+        for table in tables(folder, "charts", split, 4096):
+            for row in table.to_pylist():
+                if row["split"] != split and not seen:
+                    seen.append(
+                        Failure(f"a chart says that it belongs to {row['split']}", config="charts", split=split)
+                    )
+                yield row["type"], row["id"], row["patient"], row["raw"]
+
+    try:
+        write_world_from_charts(charts(), split, world)
+    except DamagedShard as damaged:
+        yield damaged.failure
+        return
+    except (UserError, ValueError, duckdb.Error) as error:
+        problem = f"no world can be made of the charts: {str(error).splitlines()[0]}"
+        yield Failure(problem, config="charts", split=split)
+        return
+    yield from seen
+    opened = open_world(world)
+    if opened.fingerprint != about["world"]:
+        yield Failure(
+            "the charts are not those of the manifest (their fingerprint differs)", config="charts", split=split
+        )
+    if len(opened.patients) != about["patients"]:
+        problem = f"{len(opened.patients)} patients, the manifest says {about['patients']}"
+        yield Failure(problem, config="charts", split=split)
+    for patient in opened.patients:
+        if patients.setdefault(patient, split) != split:
+            yield Failure(f"a patient is in {patients[patient]} too", config="charts", split=split, id=patient)
+    misplaced = opened.db.execute(
+        f"""WITH known AS (SELECT id FROM resource WHERE type = 'Patient')
+        SELECT type || '/' || id FROM ({columns_query("(SELECT type, id, patient, raw FROM resource)")})
+        WHERE (patient IS NOT NULL AND patient NOT IN (FROM known))
+            OR (CASE WHEN type = 'Patient' THEN id ELSE subject END IN (FROM known)
+                AND patient IS DISTINCT FROM CASE WHEN type = 'Patient' THEN id ELSE subject END)
+        ORDER BY ALL"""
+    ).fetchall()
+    for row in misplaced:
+        yield Failure(
+            "the chart is filed under another patient than its text names", config="charts", split=split, id=row[0]
+        )
+
+
+def _jobs(folder: Path, split: str, world: Path, graph: str, failures: list[Failure]) -> list[Job]:
+    jobs = [Job(folder, split, world, graph)]
+    first = 0
+    for path in shards_of(folder, "sft", split):
+        try:
+            file = open_shard(folder, path, "sft")
+        except DamagedShard as damaged:
+            failures.append(damaged.failure)
+            continue
+        for group in range(file.num_row_groups):
+            rows = file.metadata.row_group(group).num_rows
+            for start in range(0, rows, JOB_ROWS):
+                stop = min(start + JOB_ROWS, rows)
+                jobs.append(Job(folder, split, world, graph, path, group, start, stop, first + start))
+            first += rows
+    return jobs
+
+
+def _whole(manifest: dict[str, Any], done: list[Done], hashes: bool) -> Iterator[Failure]:
+    """What only all rows together show: repetitions, counts, the sets of contents."""
+    ids: set[str] = set()
+    contents: set[str] = set()
+    for part in done:
+        for offset, (id_, content) in enumerate(zip(part.ids, part.hashes, strict=True)):
+            if id_ in ids or content in contents:
+                what = "id" if id_ in ids else "content_hash"
+                yield Failure(
+                    f"{what} occurs before", config="sft", split=part.job.split, row=part.job.first + offset, id=id_
+                )
+            ids.add(id_)
+            contents.add(content)
+    for split, about in manifest["splits"].items():
+        mine = [content for part in done if part.job.split == split for content in part.hashes]
+        if len(mine) != about["rows"]:
+            yield Failure(f"{len(mine)} rows, the manifest says {about['rows']}", config="sft", split=split)
+        digest = hashlib.sha256("".join(f"{content}\n" for content in mine).encode()).hexdigest()
+        if hashes and digest != manifest["row_sets"][split]["episodes"]:
+            yield Failure("the rows are not the manifest's (their content hashes differ)", config="sft", split=split)
+    counted: Counter[tuple[str, str, str]] = Counter()
+    for part in done:
+        counted.update(part.labels)
+    stated = {
+        (family, branch, records): row[records]
+        for family, entry in manifest["families"].items()
+        for branch, row in entry["branches"].items()
+        for records in ("native", "overlaid")
+    }
+    for key in sorted(counted.keys() | stated.keys()):
+        if counted[key] != stated.get(key, 0):
+            problem = f"{'/'.join(key)}: {counted[key]} rows, the manifest says {stated.get(key, 0)}"
+            yield Failure(problem, config="sft")
+
+
+def _dropped(folder: Path, manifest: dict[str, Any]) -> Iterator[Failure]:
+    counted: Counter[str] = Counter()
+    try:
+        for split in manifest["splits"]:
+            for table in tables(folder, "dropped", split, 4096):
+                counted.update(table.column("reason").to_pylist())
+    except DamagedShard as damaged:
+        yield damaged.failure
+        return
+    if counted != Counter(manifest["dropped"]):
+        yield Failure("the reasons and their counts are not the manifest's", config="dropped")
+
+
+def _order(failure: Failure) -> tuple[str, str, str, int, str]:
+    row = -1 if failure.row is None else failure.row
+    return failure.file or "", failure.config or "", failure.split or "", row, failure.problem

@@ -1,0 +1,56 @@
+"""What a build is asked for, and what it reports."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fhirtasks.episodes.types import Mode, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class BuildConfig:
+    """What to build. Without ``graph``, an embedded population of ``patients`` is made for it.
+
+    ``families`` are names or globs (none: all that speak the protocol); ``tokenizer`` is a tokenizer.json or its
+    folder.
+    """
+
+    out: Path
+    graph: Path | None = None
+    patients: int = 200
+    families: tuple[str, ...] = ()
+    mode: Mode = "clinical"
+    protocol: Protocol = "text"
+    per_family: int = 240
+    seed: int = 0
+    holdouts: tuple[Path, ...] = ()
+    workers: int = 1
+    tokenizer: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BuildReport:
+    """What a build made. Where ``missed`` names a branch, nothing was written.
+
+    ``families`` is name -> branches -> branch -> quota, kept, native, overlaid; ``dropped`` counts by reason.
+    """
+
+    kept: int
+    dropped: dict[str, int]
+    unsupported: dict[str, str]
+    families: dict[str, Any]
+    splits: dict[str, Any]
+    fingerprint: str
+    notes: list[str] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
+
+    @property
+    def complete(self) -> bool:
+        """True if every branch is within 20 % of its quota."""
+        return not self.missed
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as plain JSON."""
+        return asdict(self)

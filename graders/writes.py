@@ -1,0 +1,279 @@
+"""Judging what an episode created: exactly the expected resources in their order, each expected field by its own
+check."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+
+from fhirtasks.episodes.types import Episode, Invalid, Post
+from fhirtasks.fhir.dates import instant
+from fhirtasks.fhir.jsontext import Json, dumps, loads
+from fhirtasks.service.service import BASE
+from fhirtasks.tasks.types import Check, Task
+from graders.answers import number
+from graders.truth import Order, Rule
+
+ROUTES = {"iv": ("47625008",), "oral": ("26643006",), "po": ("26643006",)}
+"""SNOMED CT codes of the routes that prompts name (http://hl7.org/fhir/R4/valueset-route-codes.html)."""
+
+SNOMED = "http://snomed.info/sct"
+HOURS = {"h": Decimal(1), "hr": Decimal(1), "hour": Decimal(1), "hours": Decimal(1), "min": Decimal(1) / 60}
+"""Units of an infusion's duration, in hours (UCUM ``h`` and ``min``, and what is written for them)."""
+
+CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
+MMHG = ("mmHg", "mm[Hg]")
+
+
+def check(episode: Episode, orders: tuple[Order, ...]) -> list[Check]:
+    """Every check of the episode's writes against what should have been created, one per name."""
+    checks = []
+    if refused := _left_refused(episode):
+        checks.append(Check("write_valid", False, refused))
+    made = [loads(write.body) for write in episode.writes]
+    found = [str(body.get("resourceType")) for body in made]
+    wanted = [order.type for order in orders]
+    if len(made) != len(orders):
+        detail = f"expected {_list(wanted)}, found {_list(found)}"
+        return [*checks, Check("writes_count", False, detail)]
+    checks.append(Check("writes_count", True))
+    if not orders:
+        return checks
+    if sorted(found) != sorted(wanted):
+        return [*checks, Check("write_type", False, f"expected {_list(wanted)}, found {_list(found)}")]
+    checks.append(Check("write_type", True))
+    if len(orders) > 1:
+        in_order = found == wanted
+        checks.append(
+            Check("write_order", in_order, "" if in_order else f"expected {_list(wanted)}, found {_list(found)}")
+        )
+    return checks + _fields(orders, made)
+
+
+def _fields(orders: tuple[Order, ...], made: list[Json]) -> list[Check]:
+    """The rules of every order against the write of its type, gathered by check name."""
+    left = list(made)
+    wrong: dict[str, str] = {}
+    for order in orders:
+        body = next(one for one in left if one["resourceType"] == order.type)
+        left.remove(body)
+        for rule in order.rules:
+            held = rule.holds(body)
+            if not held and not wrong.get(rule.check):
+                wrong[rule.check] = f"{order.type}: expected {rule.wants}"
+            wrong.setdefault(rule.check, "")
+    return [Check(name, not detail, detail) for name, detail in wrong.items()]
+
+
+def _left_refused(episode: Episode) -> str:
+    """The refusal of a POST that no later write made good; empty if there is none."""
+    refused = ""
+    for turn in episode.turns:
+        attempt = isinstance(turn.action, Post) or (isinstance(turn.action, Invalid) and not turn.action.ends)
+        if attempt and turn.observation is not None:
+            refused = turn.observation.text.split("\n")[0] if turn.observation.status >= 400 else ""
+    return refused
+
+
+def _list(types: Sequence[str]) -> str:
+    return ", ".join(types) or "no write"
+
+
+# -- what is expected
+
+
+def medication(task: Task, patient: str, dose: Decimal, tolerance: Decimal, hours: Decimal | None) -> Order:
+    """A MedicationRequest of one dose, given over ``hours`` if that is said."""
+    slots = task.slots
+    unit = slots["dose_unit"]
+
+    def quantity(body: Json) -> Json:
+        return _get(_dose(body), "doseQuantity")
+
+    rules = [
+        *_common(task, patient),
+        _coded("medicationCodeableConcept", slots["medication_system"], slots["medication_code"]),
+        Rule("write_dose", f"{dose} {unit}", lambda body: _is(_get(quantity(body), "value"), dose, tolerance)),
+        Rule("write_unit", unit, lambda body: _measures(quantity(body), (unit,))),
+        Rule("write_route", slots["route"], lambda body: _routed(_get(_dosage(body), "route"), slots["route"])),
+    ]
+    if hours is not None:
+        rules.append(Rule("write_rate", f"{dose} {unit} over {hours} h", lambda body: _runs(body, dose, hours, unit)))
+    return Order("MedicationRequest", tuple(rules))
+
+
+def service(
+    task: Task, patient: str, *, occurrence: str | None = None, priority: str | None = None, text: str | None = None
+) -> Order:
+    """A ServiceRequest for ``order_code``, due at ``occurrence``, with ``priority`` and a note where they are said."""
+    slots = task.slots
+    rules = [*_common(task, patient), _coded("code", slots["order_system"], slots["order_code"])]
+    if occurrence is not None:
+        rules.append(
+            Rule("write_time", f"occurrence {occurrence}", lambda body: _at(body, "occurrenceDateTime", occurrence))
+        )
+    if priority is not None:
+        rules.append(Rule("write_priority", priority, lambda body: body.get("priority") == priority))
+    if text is not None:
+        rules.append(Rule("write_text", dumps(text), lambda body: text in _notes(body)))
+    return Order("ServiceRequest", tuple(rules))
+
+
+def blood_pressure(task: Task, patient: str) -> Order:
+    """An Observation of a blood pressure: two components in mmHg, or the whole as the text of ``value``."""
+    slots = task.slots
+    system = slots.get("code_system", "http://loinc.org")
+    parts = {
+        (system, slots.get("systolic_code", "8480-6")): Decimal(slots["systolic"]),
+        (system, slots.get("diastolic_code", "8462-4")): Decimal(slots["diastolic"]),
+    }
+    return Order(
+        "Observation",
+        (
+            Rule("write_subject", f"Patient/{patient}", lambda body: _refers(body, patient)),
+            Rule("write_status", "final", lambda body: body.get("status") == "final"),
+            Rule("write_time", task.now, lambda body: _at(body, "effectiveDateTime", task.now)),
+            _coded("code", system, slots["code"]),
+            Rule("write_category", "vital-signs", lambda body: any(_is_vital(one) for one in _items(body, "category"))),
+            Rule("write_value", slots["value"], lambda body: _pressures(body, slots["value"], parts)),
+            Rule("write_unit", "mmHg", lambda body: all(_in_mmhg(one) for one in _items(body, "component"))),
+        ),
+    )
+
+
+def _common(task: Task, patient: str) -> tuple[Rule, ...]:
+    """What holds of every order: for the patient, active, an order, written now."""
+    return (
+        Rule("write_subject", f"Patient/{patient}", lambda body: _refers(body, patient)),
+        Rule("write_status", "status active, intent order", _ordered),
+        Rule("write_time", f"authoredOn {task.now}", lambda body: _at(body, "authoredOn", task.now)),
+    )
+
+
+def _coded(element: str, system: str, code: str) -> Rule:
+    return Rule("write_code", f"{system}|{code}", lambda body: _has(_get(body, element), system, code))
+
+
+# -- what holds of a resource
+
+
+def _get(value: Json, name: str) -> Json:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _items(value: Json, name: str) -> list[Json]:
+    found = _get(value, name)
+    return found if isinstance(found, list) else []
+
+
+def _only(items: list[Json]) -> Json:
+    """The one item of a list; None if there are none or several."""
+    return items[0] if len(items) == 1 else None
+
+
+def _dosage(body: Json) -> Json:
+    return _only(_items(body, "dosageInstruction"))
+
+
+def _dose(body: Json) -> Json:
+    return _only(_items(_dosage(body), "doseAndRate"))
+
+
+def _refers(body: Json, patient: str) -> bool:
+    return _get(body.get("subject"), "reference") in (f"Patient/{patient}", f"{BASE}Patient/{patient}")
+
+
+def _ordered(body: Json) -> bool:
+    return body.get("status") == "active" and body.get("intent") == "order" and body.get("doNotPerform") is not True
+
+
+def _at(body: Json, element: str, time: str) -> bool:
+    """The same instant, whatever the offset."""
+    try:
+        return instant(body.get(element)) == instant(time)
+    except (ValueError, TypeError):
+        return False
+
+
+def _has(concept: Json, system: str, code: str) -> bool:
+    return any((_get(one, "system"), _get(one, "code")) == (system, code) for one in _items(concept, "coding"))
+
+
+def _is(value: Json, wanted: Decimal, tolerance: Decimal = Decimal(0)) -> bool:
+    found = number(value)
+    return found is not None and abs(found - wanted) <= tolerance
+
+
+def _measures(quantity: Json, units: tuple[str, ...]) -> bool:
+    """A Quantity in one of these units: in ``unit``, or in ``code`` where there is no unit; the two may not
+    disagree."""
+    unit, code = _get(quantity, "unit"), _get(quantity, "code")
+    if unit is None and code is None:
+        return False
+    known = {text.casefold() for text in units}
+    return (unit is None or unit in units) and (code is None or str(code).casefold() in known)
+
+
+def _routed(route: Json, wanted: str) -> bool:
+    """Named in the concept's text or in a coding's display, or by the route's SNOMED CT code."""
+    names = [_get(route, "text"), *(_get(one, "display") for one in _items(route, "coding"))]
+    if any(isinstance(name, str) and name.strip().casefold() == wanted.casefold() for name in names):
+        return True
+    return any(_has(route, SNOMED, code) for code in ROUTES.get(wanted.casefold(), ()))
+
+
+def _runs(body: Json, dose: Decimal, hours: Decimal, unit: str) -> bool:
+    """Infused over ``hours``: by rateRatio, rateQuantity or timing; where several are given, by each."""
+    said = list(_durations(body, dose, unit))
+    return bool(said) and all(one is not None and abs(one - hours) < Decimal("0.001") for one in said)
+
+
+def _durations(body: Json, dose: Decimal, unit: str) -> Iterator[Decimal | None]:
+    """The hours that each way of saying it comes to; None for what cannot be read."""
+    if (ratio := _get(_dose(body), "rateRatio")) is not None:
+        top, bottom = _get(ratio, "numerator"), _get(ratio, "denominator")
+        amount, time = number(_get(top, "value")), number(_get(bottom, "value"))
+        per = _hours(bottom)
+        readable = amount and time and per and _measures(top, (unit,))
+        yield dose / amount * time * per if readable and amount and time and per else None
+    if (rate := _get(_dose(body), "rateQuantity")) is not None:
+        speed = number(_get(rate, "value"))
+        top_unit, _, bottom_unit = str(_get(rate, "unit") or _get(rate, "code") or "").partition("/")
+        per = HOURS.get(bottom_unit)
+        yield dose / speed * per if speed and per and top_unit == unit else None
+    repeat = _get(_get(_dosage(body), "timing"), "repeat")
+    if (lasts := number(_get(repeat, "duration"))) is not None:
+        per = HOURS.get(str(_get(repeat, "durationUnit")))
+        yield lasts * per if per else None
+
+
+def _hours(quantity: Json) -> Decimal | None:
+    return HOURS.get(str(_get(quantity, "unit") or _get(quantity, "code") or ""))
+
+
+def _notes(body: Json) -> list[str]:
+    return [_get(note, "text") for note in _items(body, "note")]
+
+
+def _is_vital(concept: Json) -> bool:
+    return _has(concept, CATEGORY, "vital-signs")
+
+
+def _pressures(body: Json, text: str, parts: dict[tuple[str, str], Decimal]) -> bool:
+    """The text alone, or exactly the two components, each with its own value."""
+    components = _items(body, "component")
+    if not components:
+        return bool(_get(body, "valueString") == text)
+    if len(components) != len(parts) or _get(body, "valueString") not in (None, text):
+        return False
+    return all(
+        any(
+            _has(_get(one, "code"), *key) and _is(_get(_get(one, "valueQuantity"), "value"), value)
+            for one in components
+        )
+        for key, value in parts.items()
+    )
+
+
+def _in_mmhg(component: Json) -> bool:
+    return _measures(_get(component, "valueQuantity"), MMHG)
