@@ -67,7 +67,7 @@ def _birthdates(task: Task, world: World) -> tuple[str | None, ...]:
     gone = overlay.gone(task.scenario, "Patient")
     everyone = identities.people(world).by_identifier.get(mrn, [])
     persons = [one for one in everyone if one.id not in gone and (one.available is None or one.available <= now)]
-    persons += [identities.person(one.body) for one in overlay.added(task.scenario, "Patient")]
+    persons += [identities.person(one.body, one.raw) for one in overlay.added(task.scenario, "Patient")]
     fits = sorted((one for one in persons if any(value == mrn for value, _ in one.identifiers)), key=lambda one: one.id)
     return tuple(one.birthdate for one in fits)
 

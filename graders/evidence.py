@@ -19,39 +19,39 @@ from graders.truth import Probe, Read, Truth
 
 
 def unread(task: Task, episode: Episode, world: World, truth: Truth) -> str:
-    """Why the episode does not entail its answer, as one clause; empty if it does. For clinical episodes."""
-    read = [n for n, turn in enumerate(episode.turns) if isinstance(turn.action, Get) and turn.observation is not None]
-    if not read:
-        return "nothing was read"
-    turns = episode.turns[: read[-1] + 1]
+    """Why the episode does not entail its answer, as one clause; empty if it does. For clinical episodes.
+
+    Where something was to be created, only what was read before the first POST counts: an order rests on what was
+    known.
+    """
+    first_post = next((n for n, turn in enumerate(episode.turns) if isinstance(turn.action, Post)), len(episode.turns))
+    turns = episode.turns[:first_post]
     shown = [
-        (turn.action.url, turn.observation.text) for turn in turns if isinstance(turn.action, Get) and turn.observation
+        (turn, turn.action.url, turn.observation.text)
+        for turn in turns
+        if isinstance(turn.action, Get) and turn.observation
     ]
-    for probe in truth.probes(Read([url for url, _ in shown], [text for _, text in shown])):
-        if not _notices(task, turns, world, probe):
+    if not shown:
+        return "nothing was read" if first_post == len(episode.turns) else "nothing was read before the first POST"
+    reads = [turn for turn, _, _ in shown]
+    for probe in truth.probes(Read([url for _, url, _ in shown], [text for _, _, text in shown])):
+        if not _notices(task, reads, world, probe):
             return f"the episode would look the same if {probe.says}"
     return ""
 
 
-def _notices(task: Task, turns: Sequence[Turn], world: World, probe: Probe) -> bool:
-    """Whether these turns show something else in the probe's world."""
+def _notices(task: Task, reads: Sequence[Turn], world: World, probe: Probe) -> bool:
+    """Whether these reads show something else in the probe's world.
+
+    A strict episode's GETs do not depend on each other (a next link says all that it stands for), so those of the
+    probe's
+    type, where a difference is likely, come first.
+    """
     scenario = overlay.merged(task.scenario, probe.add, probe.hide)
     # The prompt plays no part: an empty template saves making it.
     environment = open_environment(task, world, scenario=scenario, template="")
-    for turn in _in_order(turns, probe.type):
+    for turn in sorted(reads, key=lambda turn: f"/{probe.type}" not in turn.raw):
         seen = environment.step(turn.raw)
-        if isinstance(turn.action, Get) and (
-            seen is None or turn.observation is None or seen.text != turn.observation.text
-        ):
+        if seen is None or turn.observation is None or seen.text != turn.observation.text:
             return True
     return False
-
-
-def _in_order(turns: Sequence[Turn], type: str) -> Sequence[Turn]:
-    """Turns in an order that finds a difference early: reads of the type first, where no write can have changed a read.
-
-    A strict episode's GETs do not depend on each other: next links say all that they stand for.
-    """
-    if any(isinstance(turn.action, Post) for turn in turns):
-        return turns
-    return sorted(turns, key=lambda turn: f"/{type}" not in turn.raw)

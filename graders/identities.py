@@ -26,6 +26,7 @@ class Person:
     names: tuple[str, ...]
     families: tuple[str, ...]
     identifiers: tuple[tuple[str, tuple[str, ...]], ...]
+    raw: str = ""
     available: int | None = None
 
     def identifier(self, label: str) -> str | None:
@@ -59,12 +60,12 @@ def people(world: World) -> People:
     if found is None:
         available = "available" if world.has_available else "NULL"
         rows = world.db.execute(f"SELECT raw, {available} FROM resource WHERE type = 'Patient' ORDER BY id").fetchall()
-        found = world.memo[key] = People(person(orjson.loads(raw), time) for raw, time in rows)
+        found = world.memo[key] = People(person(orjson.loads(raw), raw, time) for raw, time in rows)
     assert isinstance(found, People)
     return found
 
 
-def person(body: dict[str, Any], available: int | None = None) -> Person:
+def person(body: dict[str, Any], raw: str, available: int | None = None) -> Person:
     """A Patient resource as something to be named. A name is its given names and its family name, with blanks
     between."""
     names, families, identifiers = [], [], []
@@ -77,7 +78,13 @@ def person(body: dict[str, Any], available: int | None = None) -> Person:
         if "value" in one:
             identifiers.append((one["value"], (*labels, *([one["system"]] if "system" in one else []))))
     return Person(
-        body["id"], body.get("birthDate"), tuple(dict.fromkeys(names)), tuple(families), tuple(identifiers), available
+        body["id"],
+        body.get("birthDate"),
+        tuple(dict.fromkeys(names)),
+        tuple(families),
+        tuple(identifiers),
+        raw,
+        available,
     )
 
 
@@ -96,29 +103,13 @@ def named(task: Task, world: World) -> list[Person]:
     return sorted((one for one in found if _fits(one, slots)), key=lambda one: one.id)
 
 
-def raws(ids: Iterable[str], world: World) -> dict[str, str]:
-    """Patient bodies of the world by id, in one query."""
-    rows = world.db.execute(
-        "SELECT id, raw FROM resource WHERE type = 'Patient' AND id IN (SELECT unnest(?::VARCHAR[]))",
-        [sorted(set(ids))],
-    ).fetchall()
-    return dict(rows)
-
-
-def bodies(tasks: Sequence[Task], persons: dict[str, list[Person]], world: World) -> dict[str, str]:
+def bodies(tasks: Sequence[Task], persons: dict[str, list[Person]]) -> dict[str, str]:
     """The raw body of each task's patient, by task id, where its slots name exactly one."""
-    wanted = {task.id: persons[task.id][0].id for task in tasks if len(persons[task.id]) == 1}
-    native = raws(wanted.values(), world)
-    found = {}
-    for task in tasks:
-        if task.id in wanted:
-            own = {one.id: one.raw for one in overlay.added(task.scenario, "Patient")} if task.scenario.add else {}
-            found[task.id] = own.get(wanted[task.id]) or native[wanted[task.id]]
-    return found
+    return {task.id: persons[task.id][0].raw for task in tasks if len(persons[task.id]) == 1}
 
 
 def _person_of(one: overlay.Added) -> Person:
-    return person(one.body)
+    return person(one.body, one.raw)
 
 
 def _fits(one: Person, slots: dict[str, str]) -> bool:

@@ -46,7 +46,7 @@ class Chart:
 def truths(tasks: Sequence[Task], world: World) -> dict[str, Truth]:
     """Clinical truths, by task id: one query for all results and one for the patients' bodies."""
     persons = {task.id: identities.named(task, world) for task in tasks}
-    bodies = identities.bodies(tasks, persons, world)
+    bodies = identities.bodies(tasks, persons)
     cases = [_case(task, persons[task.id][0]) for task in tasks if task.id in bodies]
     found = select(cases, world)
     limits = {case.key: case for case in cases}

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from decimal import Decimal
 from functools import partial
 
 from fhirtasks.fhir.jsontext import dumps, loads
 from fhirtasks.graph.world import World
 from fhirtasks.tasks.types import Task
 from graders import identities, judge, overlay, probes
-from graders.answers import Count, ListOf, Nothing, Text
+from graders.answers import Count, ListOf, Nothing, Number, Text
 from graders.truth import Probe, Read, Truth
 
 NOT_FOUND = "Patient not found"
+NUMBER = ListOf((Number(Decimal(0)),))
 
 
 def lookup_truths(tasks: Sequence[Task], world: World) -> dict[str, Truth]:
     """Clinical truths of ``patient_lookup``: the identifier that is asked for, of the one patient who fits."""
     persons = {task.id: identities.named(task, world) for task in tasks}
-    bodies = identities.bodies(tasks, persons, world)
+    bodies = identities.bodies(tasks, persons)
     truths = {}
     for task in tasks:
         fits = persons[task.id]
@@ -39,7 +41,7 @@ def lookup_truths(tasks: Sequence[Task], world: World) -> dict[str, Truth]:
 def age_truths(tasks: Sequence[Task], world: World) -> dict[str, Truth]:
     """Clinical truths of ``patient_age``: whole years on the local date of ``now``; a birthday counts on its day."""
     persons = {task.id: identities.named(task, world) for task in tasks}
-    bodies = identities.bodies(tasks, persons, world)
+    bodies = identities.bodies(tasks, persons)
     truths = {}
     for task in tasks:
         birthdate = persons[task.id][0].birthdate if task.id in bodies else None
@@ -48,7 +50,7 @@ def age_truths(tasks: Sequence[Task], world: World) -> dict[str, Truth]:
             continue
         answer = ListOf((Count(age(birthdate, task.now)),))
         probes_of = partial(_other_birthdates, bodies[task.id], birthdate)
-        truths[task.id] = Truth(answer=answer, shapes=(answer,), probes=probes_of)
+        truths[task.id] = Truth(answer=answer, shapes=(NUMBER,), probes=probes_of)
     return truths
 
 

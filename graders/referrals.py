@@ -10,6 +10,9 @@ from fhirtasks.tasks.types import Task
 from graders import judge, subjects, writes
 from graders.truth import Order, Truth
 
+PATIENT_REFERRAL = (writes.SNOMED, "3457005")
+"""SNOMED CT: Patient referral (procedure), the category that a referral is filed under."""
+
 
 def truths(tasks: Sequence[Task], world: World) -> dict[str, Truth]:
     """Clinical truths of ``referral_order``, by task id."""
@@ -20,4 +23,5 @@ GRADERS = {"referral_order": judge.grader(truths)}
 
 
 def _referral(task: Task, patient: str) -> Order:
-    return writes.service(task, patient, priority=task.slots["priority"], text=task.slots["text"])
+    slots = task.slots
+    return writes.service(task, patient, priority=slots["priority"], text=slots["text"], category=PATIENT_REFERRAL)

@@ -66,11 +66,16 @@ WITH task AS (
         unnest($added_status::VARCHAR[]) AS status, unnest($added_time::BIGINT[]) AS date_lo,
         unnest($added_effective::VARCHAR[]) AS effective,
         unnest($added_value::VARCHAR[]) AS value, unnest($added_raw::VARCHAR[]) AS raw
+), coded AS (
+    SELECT id, patient, unnest(codes) AS token, status, date_lo, effective, value, raw, {available} AS available
+    FROM resource WHERE type = 'Observation' AND patient IN (SELECT patient FROM task) AND list_has_any(codes, $all_tokens)
+), native AS (
+    -- A result may have several codings with the bare code: it counts once.
+    SELECT DISTINCT ON (task.key, r.id) task.*, r.id, r.status, r.date_lo, r.effective, r.value, r.raw
+    FROM (SELECT *, unnest(tokens) AS token FROM task) task JOIN coded r ON r.patient = task.patient AND r.token = task.token
+    WHERE r.available IS NULL OR r.available <= task.now
 ), listed AS (
-    SELECT task.*, r.id, r.status, r.date_lo, r.effective, r.value, r.raw
-    FROM task JOIN resource r ON r.patient = task.patient
-    WHERE r.type = 'Observation' AND list_has_any(r.codes, task.tokens) AND {visible}
-      AND NOT EXISTS (SELECT 1 FROM hidden h WHERE h.key = task.key AND h.id = r.id)
+    SELECT * EXCLUDE (token) FROM native ANTI JOIN hidden ON hidden.key = native.key AND hidden.id = native.id
     UNION ALL
     SELECT task.*, a.id, a.status, a.date_lo, a.effective, a.value, a.raw FROM task JOIN added a ON a.key = task.key
 ), judged AS (
@@ -84,7 +89,7 @@ WITH task AS (
         row_number() OVER (PARTITION BY key, chosen ORDER BY date_lo DESC, id) AS recent,
         count(*) OVER (PARTITION BY key, chosen) AS n FROM ranked
 )
-SELECT key, chosen, id, date_lo, effective, value, CASE WHEN chosen THEN raw END FROM placed
+SELECT key, chosen, id, date_lo, effective, value, CASE WHEN chosen AND plain THEN raw ELSE '' END FROM placed
 WHERE chosen OR place IN (1, n // 2 + 1, n) OR recent = 1 ORDER BY key, id
 """
 """Of the results that were not asked for, the first, middle and last by id and the most recent: where probes look."""
@@ -116,6 +121,7 @@ def select(cases: Sequence[Case], world: World) -> dict[str, Found]:
         "key": list(range(len(cases))),
         "patient": [case.patient for case in cases],
         "tokens": [known.get(case.code, []) for case in cases],
+        "all_tokens": sorted({token for case in cases for token in known.get(case.code, [])}),
         "now": [case.now for case in cases],
         "low": [case.low for case in cases],
         "high": [case.high for case in cases],
@@ -131,9 +137,9 @@ def select(cases: Sequence[Case], world: World) -> dict[str, Found]:
         "added_value": [one.value for _, one in added],
         "added_raw": [one.raw for _, one in added],
     }
-    visible = "(r.available IS NULL OR r.available <= task.now)" if world.has_available else "true"
+    available = "available" if world.has_available else "NULL::BIGINT"
     for n, chosen, id, time, effective, value, raw in world.db.execute(
-        _QUERY.format(visible=visible), values
+        _QUERY.format(available=available), values
     ).fetchall():
         one = found[cases[n].key]
         if chosen:

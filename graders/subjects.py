@@ -14,7 +14,7 @@ from graders.truth import Order, Truth
 def truths(tasks: Sequence[Task], world: World, order: Callable[[Task, str], Order]) -> dict[str, Truth]:
     """Truths by task id: an empty answer, ``order(task, patient id)``, and a patient who was found by reading."""
     persons = {task.id: identities.named(task, world) for task in tasks}
-    bodies = identities.bodies(tasks, persons, world)
+    bodies = identities.bodies(tasks, persons)
     found = {}
     for task in tasks:
         if task.id not in bodies:

@@ -21,7 +21,7 @@ SNOMED = "http://snomed.info/sct"
 HOURS = {"h": Decimal(1), "hr": Decimal(1), "hour": Decimal(1), "hours": Decimal(1), "min": Decimal(1) / 60}
 """Units of an infusion's duration, in hours (UCUM ``h`` and ``min``, and what is written for them)."""
 
-CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
+VITAL_SIGNS = ("http://terminology.hl7.org/CodeSystem/observation-category", "vital-signs")
 MMHG = ("mmHg", "mm[Hg]")
 
 
@@ -66,13 +66,19 @@ def _fields(orders: tuple[Order, ...], made: list[Json]) -> list[Check]:
 
 
 def _left_refused(episode: Episode) -> str:
-    """The refusal of a POST that no later write made good; empty if there is none."""
-    refused = ""
+    """A refusal that no later write of the same resource type made good; empty if there is none."""
+    refused: dict[str, str] = {}
     for turn in episode.turns:
-        attempt = isinstance(turn.action, Post) or (isinstance(turn.action, Invalid) and not turn.action.ends)
-        if attempt and turn.observation is not None:
-            refused = turn.observation.text.split("\n")[0] if turn.observation.status >= 400 else ""
-    return refused
+        if turn.observation is None or not isinstance(turn.action, Post | Invalid):
+            continue
+        body = turn.action.body if isinstance(turn.action, Post) else None
+        type = str(_get(body, "resourceType") or "")
+        if turn.observation.status >= 400:
+            refused[type] = turn.observation.text.split("\n")[0]
+        else:
+            refused.pop(type, None)
+            refused.pop("", None)  # what could not be read may have been meant to be anything
+    return next(iter(refused.values()), "")
 
 
 def _list(types: Sequence[str]) -> str:
@@ -103,9 +109,16 @@ def medication(task: Task, patient: str, dose: Decimal, tolerance: Decimal, hour
 
 
 def service(
-    task: Task, patient: str, *, occurrence: str | None = None, priority: str | None = None, text: str | None = None
+    task: Task,
+    patient: str,
+    *,
+    occurrence: str | None = None,
+    priority: str | None = None,
+    text: str | None = None,
+    category: tuple[str, str] | None = None,
 ) -> Order:
-    """A ServiceRequest for ``order_code``, due at ``occurrence``, with ``priority`` and a note where they are said."""
+    """A ServiceRequest for ``order_code``; due at ``occurrence``, with priority, note and category where they are
+    said."""
     slots = task.slots
     rules = [*_common(task, patient), _coded("code", slots["order_system"], slots["order_code"])]
     if occurrence is not None:
@@ -114,6 +127,9 @@ def service(
         )
     if priority is not None:
         rules.append(Rule("write_priority", priority, lambda body: body.get("priority") == priority))
+    if category is not None:
+        wanted = "|".join(category)
+        rules.append(Rule("write_category", wanted, lambda body: _any_has(_items(body, "category"), *category)))
     if text is not None:
         rules.append(Rule("write_text", dumps(text), lambda body: text in _notes(body)))
     return Order("ServiceRequest", tuple(rules))
@@ -134,7 +150,7 @@ def blood_pressure(task: Task, patient: str) -> Order:
             Rule("write_status", "final", lambda body: body.get("status") == "final"),
             Rule("write_time", task.now, lambda body: _at(body, "effectiveDateTime", task.now)),
             _coded("code", system, slots["code"]),
-            Rule("write_category", "vital-signs", lambda body: any(_is_vital(one) for one in _items(body, "category"))),
+            Rule("write_category", "vital-signs", lambda body: _any_has(_items(body, "category"), *VITAL_SIGNS)),
             Rule("write_value", slots["value"], lambda body: _pressures(body, slots["value"], parts)),
             Rule("write_unit", "mmHg", lambda body: all(_in_mmhg(one) for one in _items(body, "component"))),
         ),
@@ -255,8 +271,8 @@ def _notes(body: Json) -> list[str]:
     return [_get(note, "text") for note in _items(body, "note")]
 
 
-def _is_vital(concept: Json) -> bool:
-    return _has(concept, CATEGORY, "vital-signs")
+def _any_has(concepts: list[Json], system: str, code: str) -> bool:
+    return any(_has(concept, system, code) for concept in concepts)
 
 
 def _pressures(body: Json, text: str, parts: dict[tuple[str, str], Decimal]) -> bool:

@@ -1,4 +1,4 @@
-"""The experts of the labs domain: they search by code and time, follow further pages, and order what the prompt dictates."""
+"""The experts of the labs domain: they search by code and time, follow further pages, and order by the prompt."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def potassium(task: PublicTask) -> Steps:
 
 
 def a1c(task: PublicTask) -> Steps:
-    """``[value, time]`` of the newest A1C; a new one is ordered if it is too old (or absent, where the prompt says so)."""
+    """``[value, time]`` of the newest A1C; a new one is ordered if it is too old (or absent, if the prompt says so)."""
     patient = yield from find_patient(task)
     if patient is None:
         return [-1]

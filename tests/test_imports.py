@@ -26,7 +26,8 @@ LAYERS = [
     {"fhirtasks.release"},
     {"fhirtasks.synthesis"},
     {"fhirtasks.evaluation"},
-    {"fhirtasks.cli", "fhirtasks.__main__", "train"},
+    {"fhirtasks.cli", "train"},
+    {"fhirtasks.__main__"},
 ]
 ORDER = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 HEAVY = {"torch", "transformers", "gymnasium", "trl", "accelerate", "peft"}

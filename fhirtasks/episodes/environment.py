@@ -108,7 +108,7 @@ class Environment:
         error = self._unreachable(url)
         if error is not None:
             return Observation(WIRE["get_failed"].format(error=error), 0)
-        sent = quote(url, safe=_URL_SAFE)
+        sent = quote(url, safe=_URL_SAFE, errors="replace")
         response = self.service.request("GET", self._address(sent))
         if response.status < 400:
             return Observation(WIRE["get_ok"].format(body=response.body), response.status, response.body)
@@ -118,8 +118,13 @@ class Environment:
         error = self._unreachable(action.url)
         if error is not None:
             return Observation(WIRE["post_failed"].format(error=error), 0)
-        sent = quote(action.url, safe=_URL_SAFE)
-        response = self.service.request("POST", self._address(sent), dumps(action.body))
+        try:
+            body = dumps(action.body)
+            body.encode()
+        except UnicodeEncodeError:  # half an emoji, escaped
+            return Observation(WIRE["post_invalid"], 400)
+        sent = quote(action.url, safe=_URL_SAFE, errors="replace")
+        response = self.service.request("POST", self._address(sent), body)
         if response.status >= 400:
             return self._refusal("post_failed", sent, response)
         if response.status != 201:  # a search by POST

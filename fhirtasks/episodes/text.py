@@ -16,10 +16,13 @@ from typing import Any, Final
 
 from fhirtasks.episodes.types import Action, Finish, Get, Invalid, Mode, Post, PublicTask
 from fhirtasks.errors import UserError
-from fhirtasks.fhir.jsontext import Json, dumps, loads
+from fhirtasks.fhir.jsontext import Json, dumps
 
 WIRE: Final[dict[str, Any]] = json.loads(Path(__file__).with_name("wire.json").read_text(encoding="utf-8"))
 """The benchmark's wire sentences and round limits (one file, cited there)."""
+
+_DEPTH = 100
+"""Levels of nesting that a value may have: deeper ones meet Python's recursion limit at a place that nobody chose."""
 
 _GET = re.compile(r"GET (\S+)\s*")
 _POST = re.compile(r"POST (\S+)[ \t\r]*\n(.*)", re.DOTALL)
@@ -80,12 +83,12 @@ def _parse_clinical(raw: str) -> Action:
         return Get(match.group(1))
     if match := _POST.fullmatch(raw):
         try:
-            return Post(match.group(1), loads(match.group(2)))
+            return Post(match.group(1), _exact(match.group(2)))
         except (ValueError, RecursionError):
             return Invalid("the text after the first line of the POST is not one JSON value", ends=False)
     if match := _FINISH.fullmatch(raw):
         try:
-            answer = loads(match.group(1))
+            answer = _exact(match.group(1))
         except (ValueError, RecursionError):
             return Invalid("FINISH does not hold JSON")
         return Finish(answer) if isinstance(answer, list) else Invalid("FINISH does not hold a JSON list")
@@ -97,7 +100,43 @@ def _parse_clinical(raw: str) -> Action:
 
 def _lenient(text: str) -> Json:
     """JSON as Python's json reads it, NaN and Infinity included, which is what the benchmark's harness accepts."""
-    return json.loads(text, parse_float=Decimal)
+
+    def number(digits: str) -> Decimal | float:
+        return Decimal(digits) if _in_range(digits) else float(digits)
+
+    return json.loads(text, parse_float=number)
+
+
+def _exact(text: str) -> Json:
+    """One JSON value with exact numbers; ValueError for anything else, for absurd numbers and for absurd nesting."""
+
+    def number(digits: str) -> Decimal:
+        if not _in_range(digits):
+            raise ValueError(f"the number {digits[:40]} is out of range")
+        return Decimal(digits)
+
+    value = json.loads(text, parse_float=number, parse_constant=_refuse)
+    if text.count("[") + text.count("{") > _DEPTH and _too_deep(value):
+        raise ValueError(f"the value is nested more than {_DEPTH} deep")
+    return value
+
+
+def _too_deep(value: Json) -> bool:
+    level = [value]
+    for _ in range(_DEPTH):
+        nested = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = [inner for items in nested for inner in items]
+    return any(isinstance(item, dict | list) for item in level)
+
+
+def _in_range(digits: str) -> bool:
+    """Whether the number is of a size that people write: arithmetic on 1e999999999 would never end."""
+    exponent = digits.lower().partition("e")[2]
+    return not exponent or abs(int(exponent)) <= 300
+
+
+def _refuse(constant: str) -> Json:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def prompt(task: PublicTask, *, template: str | None = None, functions: str | None = None) -> str:

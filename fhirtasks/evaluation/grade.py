@@ -16,6 +16,7 @@ from fhirtasks.episodes.environment import ROUNDS
 from fhirtasks.episodes.text import parse, result_of
 from fhirtasks.episodes.types import Episode, EpisodeStatus, Finish, Invalid, Message, Observation, Turn
 from fhirtasks.errors import UserError
+from fhirtasks.evaluation.models import printable
 from fhirtasks.evaluation.sources import open_tasks
 from fhirtasks.tasks.play import replay_task
 from fhirtasks.tasks.types import Task
@@ -146,4 +147,4 @@ def _message(where: str, index: int, value: object) -> Message:
     content = value.get("content") if isinstance(value, Mapping) else None
     if not isinstance(role, str) or role not in _ROLES or not isinstance(content, str):
         raise UserError(f"{where}: message {index} needs a role (user, assistant or agent) and a text as content.")
-    return Message(_ROLES[role], content)  # type: ignore[arg-type]
+    return Message(_ROLES[role], printable(content))  # type: ignore[arg-type]

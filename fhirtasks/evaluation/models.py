@@ -34,6 +34,11 @@ def without_thinking(text: str) -> str:
     return text.rpartition("</think>")[2].lstrip() if "</think>" in text else text
 
 
+def printable(text: str) -> str:
+    """The text with lone surrogates (half an emoji, escaped in JSON) replaced: they cannot be written as UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def endpoint_policy(endpoint: str, model: str | None, *, transport: httpx.BaseTransport | None = None) -> Policy:
     """A policy that asks an OpenAI-compatible server; the key comes from OPENAI_API_KEY. UserError for a bad URL."""
     if not endpoint.startswith(("http://", "https://")):
@@ -79,7 +84,7 @@ def _content(reply: httpx.Response) -> str:
         content = reply.json()["choices"][0]["message"]["content"]
     except (ValueError, KeyError, IndexError, TypeError):
         raise InfrastructureError(f"the endpoint's reply is no chat completion: {reply.text[:200]}") from None
-    return content if isinstance(content, str) else ""
+    return printable(content) if isinstance(content, str) else ""
 
 
 def local_policy(model: str) -> Policy:

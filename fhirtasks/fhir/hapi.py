@@ -1,4 +1,5 @@
-"""JSON text laid out as HAPI FHIR prints it: two spaces per level, arrays opened as ``[ {``, numbers and strings untouched."""
+"""JSON text laid out as HAPI FHIR prints it: two spaces per level, arrays opened as ``[ {``, numbers and strings
+untouched."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
 def pretty(text: str) -> str:
-    """Lays out minified or any other JSON text. Objects in arrays stand as ``[ {`` … ``}, {`` … ``} ]``, scalars as ``[ 1, 2 ]``."""
+    """Lays out minified or any other JSON text. Objects in arrays stand as ``[ {`` … ``}, {`` … ``} ]``, scalars as
+    ``[ 1, 2 ]``."""
     out: list[str] = []
     add = out.append
     newlines = ["\n"]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
+from json.encoder import encode_basestring
 from typing import Any, TypeAlias
 
 import msgspec
@@ -15,19 +16,27 @@ Json: TypeAlias = Any
 
 
 def loads(text: str | bytes) -> Json:
-    """Parses JSON; fractions and exponents become ``Decimal`` (exact). ValueError for bad text, NaN and Infinity."""
-    return json.loads(text, parse_float=Decimal, parse_constant=_refuse)
+    """Parses JSON; fractions and exponents become ``Decimal`` (exact).
+
+    ValueError for bad text, NaN, Infinity, and numbers beyond Decimal's range.
+    """
+    try:
+        return _decode(text if isinstance(text, str) else text.decode())
+    except InvalidOperation as error:
+        raise ValueError("a number is out of range") from error
 
 
 def dumps(value: Json) -> str:
     """Compact JSON text in the order given; a ``Decimal`` is printed digit for digit (``Decimal("1.10")`` -> ``1.10``)."""
+    if isinstance(value, str):
+        return encode_basestring(value)
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, dict):
-        return "{" + ",".join(f"{dumps(str(key))}:{dumps(item)}" for key, item in value.items()) + "}"
+        return "{" + ",".join(f"{encode_basestring(str(key))}:{dumps(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ",".join(dumps(item) for item in value) + "]"
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+        return "[" + ",".join(map(dumps, value)) + "]"
+    return json.dumps(value, allow_nan=False)
 
 
 def minify(text: str | bytes) -> str:
@@ -51,3 +60,6 @@ def content_hash(value: Json) -> str:
 
 def _refuse(constant: str) -> Json:
     raise ValueError(f"{constant} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse).decode

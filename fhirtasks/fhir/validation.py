@@ -1,25 +1,22 @@
 """Is a resource valid R4? Asked of whatever is posted.
 
-Two layers. The first walks the resource along the element tables of ``fhir.resources`` (R4B, a superset of R4 for all but the
-types in :data:`fhirtasks.fhir.r4types.UNMODELLED`): names, cardinality, types, primitive formats, required codes, reference
-targets, choice elements, and the invariants that a single element can break. The second is ``fhir.resources`` itself.
+Two layers. The first walks the resource along the element tables of ``fhir.resources`` (R4B, a superset of R4 for all
+but the types in :data:`fhirtasks.fhir.r4types.UNMODELLED`): names, cardinality, types, primitive formats, required
+codes, reference targets, choice elements, and the invariants that a single element can break. The second is
+``fhir.resources`` itself.
 """
 
 from __future__ import annotations
 
-import re
-import typing
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from decimal import Decimal
-from functools import cache
 from hashlib import sha256
 from typing import Any
 
-from fhirtasks.fhir.dates import parse_range
 from fhirtasks.fhir.jsontext import Json
-from fhirtasks.fhir.r4types import CODES, CONCEPTS, RESOURCE_TYPES, TARGETS, UNMODELLED
+from fhirtasks.fhir.r4elements import PRIMITIVE_NAMES, PRIMITIVES, Element, elements_of
+from fhirtasks.fhir.r4types import RESOURCE_TYPES, UNMODELLED
 from fhirtasks.fhir.references import parse_reference
 
 _SEEN: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()
@@ -29,17 +26,11 @@ _MOST = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Element:
-    """One element of a type. ``type`` is a primitive's name in lower case (``code``), or a complex type's (``Period``)."""
+class Within:
+    """The resource that an element stands in, and the ids of its contained resources."""
 
-    type: str
-    primitive: bool
-    many: bool
-    required: bool
-    codes: frozenset[str] | None
-    targets: frozenset[str] | None
-    choice: str | None
-    choice_required: bool
+    resource: dict[str, Json]
+    ids: frozenset[Any]
 
 
 def validate(resource: dict[str, Json], text: str) -> list[str]:
@@ -83,7 +74,8 @@ _SHAPES: set[Any] = set()
 """Shapes that ``fhir.resources`` took."""
 
 _NOT_THEIRS = ("extra_forbidden", "date", "time", "decimal", "string", "url")
-"""Kinds of refusal that are not taken over: the models refuse ``_valueString`` in an Extension, a leap second, long decimals.
+"""Kinds of refusal that are not taken over: the models refuse ``_valueString`` in an Extension, a leap second, long
+decimals.
 
 The walk has judged all of these by R4's own rules."""
 
@@ -136,23 +128,23 @@ def _resource(resource: Json, path: str, within: dict[str, Json] | None) -> Iter
         ids = frozenset(item.get("id") for item in within["contained"] if isinstance(item, dict))
         if "contained" in resource:
             yield f"{path}.contained: a contained resource holds none itself (dom-2)"
-    yield from _object({k: v for k, v in resource.items() if k != "resourceType"}, type, path, ids, resource)
+    yield from _object({k: v for k, v in resource.items() if k != "resourceType"}, type, path, Within(resource, ids))
 
 
-def _object(node: Json, type: str, path: str, ids: frozenset[Any], owner: dict[str, Json]) -> Iterator[str]:
+def _object(node: Json, type: str, path: str, within: Within) -> Iterator[str]:
     if not isinstance(node, dict):
         yield f"{path}: should be an object ({type})"
         return
     if not node:
         yield f"{path}: is empty (ele-1)"
         return
-    table, choices = _elements(type)
+    table, choices = elements_of(type)
     for name, value in node.items():
         element = table.get(name)
         if element is not None:
-            yield from _values(value, element, f"{path}.{name}", node.get(f"_{name}"), ids, owner, f"{type}.{name}")
+            yield from _values(value, element, f"{path}.{name}", node.get(f"_{name}"), within)
         elif name.startswith("_") and (shadowed := table.get(name[1:])) is not None and shadowed.primitive:
-            yield from _shadow(value, shadowed, f"{path}.{name}", ids, owner)
+            yield from _shadow(value, shadowed, f"{path}.{name}", within)
         else:
             yield f"{path}.{name}: is no element of {type}"
     for name, element in table.items():
@@ -169,17 +161,15 @@ def _object(node: Json, type: str, path: str, ids: frozenset[Any], owner: dict[s
         for message in rule(node):
             yield f"{path}: {message}"
     if type == "Reference":
-        yield from _reference_issues(node, path, ids)
+        yield from _reference_issues(node, path, within.ids)
 
 
-def _values(
-    value: Json, element: Element, path: str, shadow: Json, ids: frozenset[Any], owner: dict[str, Json], place: str
-) -> Iterator[str]:
+def _values(value: Json, element: Element, path: str, shadow: Json, within: Within) -> Iterator[str]:
     if not element.many:
         if isinstance(value, list):
             yield f"{path}: may not be a list"
         else:
-            yield from _value(value, element, path, ids, owner, place)
+            yield from _value(value, element, path, within)
         return
     if not isinstance(value, list):
         yield f"{path}: should be a list"
@@ -189,38 +179,36 @@ def _values(
     for index, item in enumerate(value):
         if item is None and isinstance(shadow, list) and index < len(shadow) and shadow[index] is not None:
             continue  # a primitive that has only an extension
-        yield from _value(item, element, f"{path}[{index}]", ids, owner, place)
+        yield from _value(item, element, f"{path}[{index}]", within)
 
 
-def _value(
-    value: Json, element: Element, path: str, ids: frozenset[Any], owner: dict[str, Json], place: str
-) -> Iterator[str]:
+def _value(value: Json, element: Element, path: str, within: Within) -> Iterator[str]:
     if value is None:
         yield f"{path}: is null"
     elif element.primitive:
-        if not _PRIMITIVES[element.type](value):
-            yield f"{path}: {_shown(value)} is no {_NAMES.get(element.type, element.type)}"
+        if not PRIMITIVES[element.type](value):
+            yield f"{path}: {_shown(value)} is no {PRIMITIVE_NAMES.get(element.type, element.type)}"
         elif element.codes is not None and value not in element.codes:
             yield f"{path}: {_shown(value)} is not one of {', '.join(sorted(element.codes))}"
     elif element.type == "Resource":
-        inside = owner if path.rpartition(".")[2].startswith("contained[") else None
+        inside = within.resource if path.rpartition(".")[2].startswith("contained[") else None
         yield from _resource(value, path, inside)
     else:
-        yield from _object(value, element.type, path, ids, owner)
+        yield from _object(value, element.type, path, within)
         if element.targets is not None and isinstance(value, dict):
-            yield from _target_issues(value, element.targets, path, owner)
-        if (binding := CONCEPTS.get(place)) is not None and isinstance(value, dict):
-            yield from _concept_issues(value, binding, path)
+            yield from _target_issues(value, element.targets, path, within.resource)
+        if element.binding is not None and isinstance(value, dict):
+            yield from _concept_issues(value, element.binding, path)
 
 
-def _shadow(value: Json, element: Element, path: str, ids: frozenset[Any], owner: dict[str, Json]) -> Iterator[str]:
+def _shadow(value: Json, element: Element, path: str, within: Within) -> Iterator[str]:
     """``_birthDate`` and the like: id and extensions of a primitive."""
     if element.many != isinstance(value, list):
         yield f"{path}: should {'' if element.many else 'not '}be a list"
         return
     for item in value if isinstance(value, list) else [value]:
         if item is not None or not element.many:
-            yield from _object(item, "Element", path, ids, owner)
+            yield from _object(item, "Element", path, within)
 
 
 def _reference_issues(node: dict[str, Json], path: str, ids: frozenset[Any]) -> Iterator[str]:
@@ -303,123 +291,6 @@ _RULES: dict[str, Callable[[dict[str, Json]], Iterator[str]]] = {
     "Extension": _extension,
     "Observation": _observation,
     "Condition": _condition,
-}
-
-
-# -- the tables
-
-
-@cache
-def _elements(type: str) -> tuple[dict[str, Element], dict[str, tuple[tuple[str, ...], bool]]]:
-    """Elements of a type by JSON name, and its choices: name -> (elements, whether one is required)."""
-    if type == "Element":
-        text = Element("string", True, False, False, None, None, None, False)
-        return {"id": text, "extension": Element("Extension", False, True, False, None, None, None, False)}, {}
-    from fhir.resources.R4B import get_fhir_model_class
-
-    table: dict[str, Element] = {}
-    choices: dict[str, tuple[tuple[str, ...], bool]] = {}
-    for name, field in get_fhir_model_class(type).model_fields.items():
-        extra = field.json_schema_extra or {}
-        if not extra.get("element_property", name in ("extension", "id")):
-            continue
-        if name == "resource_type":
-            continue
-        json_name = field.alias or name
-        kind, primitive, many = _shape(field.annotation, [m for m in field.metadata if m is not None])
-        codes = CODES.get(f"{type}.{json_name}")
-        listed = extra.get("enum_values")
-        if codes is None and listed and "+" not in listed and "mime" not in listed:
-            codes = frozenset(listed)
-        targets = TARGETS.get(f"{type}.{json_name}", extra.get("enum_reference_types"))
-        choice = extra.get("one_of_many")
-        if choice:
-            names, required = choices.get(choice, ((), False))
-            choices[choice] = ((*names, json_name), required or bool(extra.get("one_of_many_required")))
-        table[json_name] = Element(
-            kind, primitive, many, field.is_required() or bool(extra.get("element_required")),
-            codes if primitive else None,
-            frozenset(targets) if targets and "Resource" not in targets else None,
-            choice, bool(extra.get("one_of_many_required")),
-        )  # fmt: skip
-    return table, choices
-
-
-def _shape(annotation: Any, metadata: list[Any]) -> tuple[str, bool, bool]:
-    """(type, primitive, many) of a model field's annotation."""
-    many = False
-    while True:
-        origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-        if origin is typing.Annotated:
-            return type(annotation.__metadata__[-1]).__name__.lower(), True, many
-        if origin is list:
-            many = True
-            annotation = args[0]
-        elif args:  # a union with None
-            annotation = next(arg for arg in args if arg is not type(None))
-        else:
-            break
-    if metadata:
-        return type(metadata[-1]).__name__.lower(), True, many
-    if annotation is bool:
-        return "boolean", True, many
-    return annotation.__name__.removesuffix("Type"), False, many
-
-
-def _pattern(regex: str) -> Callable[[Json], bool]:
-    match = re.compile(regex, re.ASCII).fullmatch
-    return lambda value: isinstance(value, str) and match(value) is not None
-
-
-def _whole(lowest: int) -> Callable[[Json], bool]:
-    return lambda v: isinstance(v, int) and not isinstance(v, bool) and lowest <= v <= 2**31 - 1
-
-
-# R4's \s is ASCII white space: a no-break space is a letter like any other.
-_TEXT = re.compile(r"[ \r\n\t\S]+", re.ASCII).fullmatch
-_CODE = re.compile(r"[^\s]+(\s[^\s]+)*", re.ASCII).fullmatch
-_URI = re.compile(r"\S+", re.ASCII).fullmatch
-
-
-def _text(value: Json) -> bool:
-    return isinstance(value, str) and _TEXT(value) is not None
-
-
-def _uri(value: Json) -> bool:
-    return isinstance(value, str) and _URI(value) is not None
-
-
-_PRIMITIVES: dict[str, Callable[[Json], bool]] = {
-    # https://hl7.org/fhir/R4/datatypes.html#primitive
-    "boolean": lambda v: isinstance(v, bool),
-    "string": _text,
-    "markdown": _text,
-    "code": lambda v: isinstance(v, str) and _CODE(v) is not None,
-    "id": _pattern(r"[A-Za-z0-9\-.]{1,64}"),
-    "uri": _uri,
-    "url": _uri,
-    "canonical": _uri,
-    "oid": _pattern(r"urn:oid:[0-2](\.(0|[1-9][0-9]*))+"),
-    "uuid": _pattern(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
-    "xhtml": lambda v: isinstance(v, str) and v.lstrip().startswith("<div"),
-    "date": lambda v: isinstance(v, str) and "T" not in v and parse_range(v) is not None,
-    "datetime": lambda v: isinstance(v, str) and parse_range(v) is not None,
-    "instant": lambda v: isinstance(v, str) and "T" in v and parse_range(v) is not None,
-    "time": _pattern(r"([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?"),
-    "integer": _whole(-(2**31)),
-    "positiveint": _whole(1),
-    "unsignedint": _whole(0),
-    "decimal": lambda v: isinstance(v, int | Decimal) and not isinstance(v, bool),
-    "base64binary": _pattern(r"(\s*([0-9a-zA-Z+/=]){4}\s*)+"),
-}
-
-
-_NAMES = {
-    "datetime": "dateTime (YYYY, YYYY-MM, YYYY-MM-DD or YYYY-MM-DDThh:mm:ss+zz:zz)",
-    "instant": "instant (YYYY-MM-DDThh:mm:ss+zz:zz)",
-    "positiveint": "positiveInt",
-    "unsignedint": "unsignedInt",
-    "base64binary": "base64Binary",
 }
 
 

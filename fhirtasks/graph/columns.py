@@ -14,18 +14,23 @@ from fhirtasks.fhir.references import ID_PATTERN
 
 @dataclass(frozen=True, slots=True)
 class Elements:
-    """Where a type keeps its subject, its times (most telling first), its period and its main coded element (R4)."""
+    """Where a type keeps its subject, its times (most telling first), its period and its main coded element (R4).
+
+    ``links`` are the other references that it usually has, at most one of each.
+    """
 
     subject: str = "subject"
     times: tuple[str, ...] = ()
     period: str = "period"
     concept: str = "code"
     status: str = "status"
+    links: tuple[str, ...] = ("encounter",)
 
 
 _EFFECTIVE = Elements(times=("effectiveDateTime", "effectiveInstant"), period="effectivePeriod")
 _OCCURRENCE = Elements(times=("occurrenceDateTime", "authoredOn"), period="occurrencePeriod")
 _MEDICATION = "medicationCodeableConcept"
+_CLINICAL = "clinicalStatus.coding[0].code"
 
 ELEMENTS = {
     "AllergyIntolerance": Elements(
@@ -37,32 +42,46 @@ ELEMENTS = {
     "ClinicalImpression": _EFFECTIVE,
     "Communication": Elements(times=("sent", "received"), concept="reasonCode[0]"),
     "Composition": Elements(times=("date",), concept="type"),
-    "Condition": Elements(times=("onsetDateTime", "recordedDate"), period="onsetPeriod", status="clinicalStatus"),
+    "Condition": Elements(times=("onsetDateTime", "recordedDate"), period="onsetPeriod", status=_CLINICAL),
     "Consent": Elements("patient", ("dateTime",), concept="scope"),
     "Coverage": Elements("beneficiary", concept="type"),
     "Device": Elements("patient", concept="type"),
     "DeviceRequest": Elements(times=_OCCURRENCE.times, period="occurrencePeriod", concept="codeCodeableConcept"),
     "DiagnosticReport": _EFFECTIVE,
     "DocumentReference": Elements(times=("date",), concept="type"),
-    "Encounter": Elements(concept="type[0]"),
+    "Encounter": Elements(
+        concept="type[0]", links=("participant[0].individual", "serviceProvider", "location[0].location", "partOf")
+    ),
     "EpisodeOfCare": Elements("patient", concept="type[0]"),
     "ExplanationOfBenefit": Elements("patient", ("created",), "billablePeriod", "type"),
     "FamilyMemberHistory": Elements("patient", ("date",), concept="relationship"),
     "Flag": Elements(),
     "Goal": Elements(times=("startDate",), concept="description", status="lifecycleStatus"),
     "ImagingStudy": Elements(times=("started",), concept="procedureCode[0]"),
-    "Immunization": Elements("patient", ("occurrenceDateTime",), concept="vaccineCode"),
+    "Immunization": Elements(
+        "patient", ("occurrenceDateTime",), concept="vaccineCode", links=("encounter", "location")
+    ),
     "Location": Elements(concept="type[0]"),
     "Media": Elements(times=("createdDateTime",), period="createdPeriod", concept="type"),
     "Medication": Elements(),
-    "MedicationAdministration": Elements(times=("effectiveDateTime",), period="effectivePeriod", concept=_MEDICATION),
-    "MedicationDispense": Elements(times=("whenHandedOver", "whenPrepared"), concept=_MEDICATION),
-    "MedicationRequest": Elements(times=("authoredOn",), concept=_MEDICATION),
+    "MedicationAdministration": Elements(
+        times=("effectiveDateTime",), period="effectivePeriod", concept=_MEDICATION,
+        links=("context", "request", "medicationReference"),
+    ),
+    "MedicationDispense": Elements(
+        times=("whenHandedOver", "whenPrepared"), concept=_MEDICATION,
+        links=("context", "authorizingPrescription[0]", "medicationReference"),
+    ),
+    "MedicationRequest": Elements(
+        times=("authoredOn",), concept=_MEDICATION,
+        links=("encounter", "requester", "medicationReference", "reasonReference[0]"),
+    ),
     "MedicationStatement": Elements(
         times=("effectiveDateTime", "dateAsserted"), period="effectivePeriod", concept=_MEDICATION
     ),
     "Observation": Elements(
-        times=("effectiveDateTime", "effectiveInstant", "effectiveTiming.event[0]"), period="effectivePeriod"
+        times=("effectiveDateTime", "effectiveInstant", "effectiveTiming.event[0]"), period="effectivePeriod",
+        links=("encounter", "specimen", "performer[0]"),
     ),
     "Organization": Elements(concept="type[0]"),
     "Patient": Elements(),
@@ -70,7 +89,7 @@ ELEMENTS = {
     "PractitionerRole": Elements(),
     "Procedure": Elements(times=("performedDateTime",), period="performedPeriod"),
     "Provenance": Elements(times=("occurredDateTime", "recorded"), period="occurredPeriod", concept="activity"),
-    "QuestionnaireResponse": Elements(times=("authored",), concept="questionnaire"),
+    "QuestionnaireResponse": Elements(times=("authored",), concept="code"),
     "RiskAssessment": Elements(times=("occurrenceDateTime",), period="occurrencePeriod"),
     "ServiceRequest": _OCCURRENCE,
     "Specimen": Elements(
@@ -89,10 +108,15 @@ _OTHER = Elements(
 """What is tried on a type that the table does not have."""
 
 _SLOTS = (
-    "subject", "alternative", "status", "clinical_status", "period_start", "period_end", "system", "code", "more_codes", "more_concepts",
-    "category_system", "category", "more_category_codes", "more_categories", "category_object", "number", "unit", "component", "extension",
+    "subject", "status", "period_start", "period_end", "system", "code", "more_codes", "more_concepts",
+    "category_system", "category", "more_category_codes", "more_categories", "category_object", "number", "unit", "component",
+    "extension", "id",
 )  # fmt: skip
-"""The layout of every list of paths; the times follow."""
+"""The layout of every list of paths; the links follow, then the times."""
+
+MOST_LINKS = max(len(elements.links) for elements in ELEMENTS.values())
+_FIRST_LINK = len(_SLOTS) + 1
+_FIRST_TIME = _FIRST_LINK + MOST_LINKS
 
 _OFFSET = "(Z|[+-]((0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
 _DATETIME = f"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)([.][0-9]+)?{_OFFSET}"
@@ -101,39 +125,60 @@ _ARRAY_DEPTH = 12
 """Nesting of arrays looked through for the one valueQuantity that is the Observation's own."""
 
 
-def columns_query(relation: str) -> str:
+def columns_query(relation: str, *, links: bool = False) -> str:
     """A query that gives every column of ``relation`` and ``subject, codes, categories, status, date_lo … unit``.
 
     ``relation`` is a table or a bracketed query with ``type`` and ``raw`` (minified JSON text) among its columns, and none of
     the added ones. ``subject`` is the id of the patient that the resource names as its subject (patient, beneficiary …) by a
-    relative or absolute reference; for others see the loader's edges. The rest is as docs/architecture.md says.
+    relative or absolute reference; for others see the loader's edges. The rest is as docs/architecture.md says. With ``links``
+    there are also ``id`` and the reference strings of the subject and the type's links, ``link_0`` (the subject's) to ``link_4``.
     """
-    value = _slot("number")
+    kept = "" if links else ", link_0"
+    patient = f"'(?:^|/)Patient/({ID_PATTERN})(?:/_history/{ID_PATTERN})?$'"
+    more = "".join(f", extracted[{_FIRST_LINK + i}] as link_{i + 1}" for i in range(MOST_LINKS))
+    more = more + f", {_slot('id')} as id" if links else ""
     return f"""
-    select * exclude (extracted, named, clinical, ends, own, number),
-        nullif(regexp_extract(named, '(?:^|/)Patient/({ID_PATTERN})(?:/_history/{ID_PATTERN})?$', 1), '') as subject,
-        case when clinical is null and ends is not null then -{END} else {low_sql("clinical")} end as date_lo,
-        case when ends = '' then {END} when ends is null then {high_sql("clinical")} else {high_sql("ends")} end as date_hi,
+    select * exclude (clinical, ends, number, own, plain{kept}),
+        case when starts_with(link_0, 'Patient/') and not contains(link_0[9:], '/') then link_0[9:]
+            else nullif(regexp_extract(link_0, {patient}, 1), '') end as subject,
+        case when ends = '' then {END} when ends is not null then {high_sql("ends")}
+            when length(clinical) > 10 and clinical[20:20] <> '.' then date_lo + 1000000
+            else {high_sql("clinical")} end as date_hi,
         coalesce(clinical, ends) as effective,
-        case when number is null then null
-            when {_slot("component")} is null and {_slot("extension")} is null
-                and try_cast(own as double) = try_cast(number as double) then own
-            else {_exact_value("raw")} end as value,
-        {_slot("unit")} as unit
+        case when number is null or own is null then number
+            when plain and own = number then own
+            when plain and try_cast(own as double) = try_cast(number as double) then own
+            else {_exact_value("raw")} end as value
     from (
         select *,
-            coalesce({_slot("subject")}, {_slot("alternative")}) as named,
-            coalesce({_times()}, {_slot("period_start")}) as clinical,
-            case when coalesce({_times()}) is not null then null
-                when {_slot("period_start")} is not null then coalesce({_slot("period_end")}, '')
-                else {_slot("period_end")} end as ends,
-            {_codes()} as codes,
-            {_categories()} as categories,
-            coalesce({_slot("status")}, {_slot("clinical_status")}) as status,
-            case when type = 'Observation' then {value} end as number,
-            case when type = 'Observation' and {value} is not null then
-                regexp_extract(raw, '"valueQuantity":\\{{[^{{}}]*?"value":({_NUMBER})', 1) end as own
-        from (select *, {_extraction()} as extracted from {relation}))"""
+            case when clinical is null and ends is not null then -{END} else {low_sql("clinical")} end as date_lo,
+            case when number similar to '-?[1-9][0-9]*' then null
+                else regexp_extract(raw, '"valueQuantity":\\{{[^{{}}]*?"value":({_NUMBER})', 1) end as own
+        from (
+            select * exclude (extracted),
+                {_slot("subject")} as link_0{more},
+                coalesce({_times()}, {_slot("period_start")}) as clinical,
+                case when coalesce({_times()}) is not null then null
+                    when {_slot("period_start")} is not null then coalesce({_slot("period_end")}, '')
+                    else {_slot("period_end")} end as ends,
+                {_codes()} as codes,
+                {_categories()} as categories,
+                {_slot("status")} as status,
+                case when type = 'Observation' then {_slot("number")} end as number,
+                case when type = 'Observation' then {_slot("unit")} end as unit,
+                {_slot("component")} is null and {_slot("extension")} is null as plain
+            from (select *, {_extraction()} as extracted from {relation})))"""
+
+
+def high_sql(text: str) -> str:
+    """SQL: the end of a FHIR date in epoch µs, exclusive; null if illegal."""
+    digits = f"length(regexp_extract({text}, '[.]([0-9]+)', 1))"
+    return f"""(case length({text})
+        when 10 then epoch_us(try_cast({text} as timestamp)) + 86400000000
+        when 7 then epoch_us(last_day(try_cast({text} || '-01' as date))::timestamp) + 86400000000
+        when 4 then epoch_us(try_cast({text} || '-12-31' as timestamp)) + 86400000000
+        else {low_sql(text)} + case when {text}[20:20] <> '.' then 1000000
+            else (10 ** greatest(0, 6 - {digits}))::bigint end end)"""
 
 
 def low_sql(text: str) -> str:
@@ -148,23 +193,13 @@ def low_sql(text: str) -> str:
             else epoch_us(try_cast({text} as timestamptz)) end end)"""
 
 
-def high_sql(text: str) -> str:
-    """SQL: the end of a FHIR date in epoch µs, exclusive; null if illegal."""
-    return f"""(case length({text})
-        when 10 then epoch_us(try_cast({text} as timestamp)) + 86400000000
-        when 7 then epoch_us(last_day(try_cast({text} || '-01' as date))::timestamp) + 86400000000
-        when 4 then epoch_us(try_cast({text} || '-12-31' as timestamp)) + 86400000000
-        else {low_sql(text)} + case when {text}[20:20] = '.' then
-            (10 ** greatest(0, 6 - length(regexp_extract({text}, '[.]([0-9]+)', 1))))::bigint else 1000000 end end)"""
-
-
 def _slot(name: str) -> str:
     return f"extracted[{_SLOTS.index(name) + 1}]"
 
 
 def _times() -> str:
     longest = max(len(elements.times) for elements in (*ELEMENTS.values(), _OTHER))
-    return ", ".join(f"extracted[{len(_SLOTS) + 1 + i}]" for i in range(longest))
+    return ", ".join(f"extracted[{_FIRST_TIME + i}]" for i in range(longest))
 
 
 def _extraction() -> str:
@@ -180,14 +215,15 @@ def _extraction() -> str:
 
 def _paths(elements: Elements) -> str:
     at = elements
+    # Every list has a path for every link; where a type has fewer, one that exists nowhere.
+    links = (*(f"{link}.reference" for link in at.links), *("none" for _ in range(MOST_LINKS - len(at.links))))
     paths = (
-        f"{at.subject}.reference", f"{'subject' if at is not _OTHER else 'patient'}.reference",
-        at.status, "clinicalStatus.coding[0].code", f"{at.period}.start", f"{at.period}.end",
+        f"{at.subject}.reference", at.status, f"{at.period}.start", f"{at.period}.end",
         f"{at.concept}.coding[0].system", f"{at.concept}.coding[0].code", f"{at.concept}.coding[1].code",
         f"{at.concept.replace('[0]', '[1]')}.coding[{int('[0]' not in at.concept)}].code",
         "category[0].coding[0].system", "category[0].coding[0].code", "category[0].coding[1].code",
-        "category[1].coding[0].code", "category.coding[0].code", "valueQuantity.value", "valueQuantity.unit", "component[0].code.coding[0].code",
-        "extension[0].url", *at.times,
+        "category[1].coding[0].code", "category.coding[0].code", "valueQuantity.value", "valueQuantity.unit",
+        "component[0].code.coding[0].code", "extension[0].url", "id", *links, *at.times,
     )  # fmt: skip
     return ", ".join(f"'$.{path}'" for path in paths)
 

@@ -80,7 +80,7 @@ def settle(db: duckdb.DuckDBPyConnection) -> int:
     if not _any(db, "twin"):
         return 0
     db.execute("""create temp table body as
-        select type, id, raw, min(seq) as seq, min(source) as source
+        select type, id, raw, min(rowid) as seq, min(source) as source
         from stage semi join twin using (type, id) group by type, id, raw""")
     db.execute("""create temp table several as
         select type, id from body group by all having count(*) > 1
@@ -89,11 +89,11 @@ def settle(db: duckdb.DuckDBPyConnection) -> int:
         select seq, source from body anti join several using (type, id)""")
     conflicts = _settle_several(db)
     db.execute("""create temp table dropped as
-        select seq from stage semi join twin using (type, id) anti join kept using (seq)""")
+        select s.rowid as seq from stage s semi join twin using (type, id) anti join kept on s.rowid = kept.seq""")
     db.execute(
-        "update stage set source = kept.source from kept where stage.seq = kept.seq and stage.source <> kept.source"
+        "update stage set source = kept.source from kept where stage.rowid = kept.seq and stage.source <> kept.source"
     )
-    db.execute("delete from stage using dropped where stage.seq = dropped.seq")
+    db.execute("delete from stage using dropped where stage.rowid = dropped.seq")
     return conflicts
 
 

@@ -9,11 +9,15 @@ the resource's own contained ones. Canonical URLs (``meta.profile``, ``instantia
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
+
 import duckdb
 import msgspec
 
 from fhirtasks.fhir.jsontext import Json
 from fhirtasks.fhir.references import ID_PATTERN, TARGET_PATTERN, TYPE_PATTERN, identifier_token, parse_reference
+from fhirtasks.graph.columns import ELEMENTS, MOST_LINKS
 from fhirtasks.graph.store import insert
 
 PATIENT_PATHS = ("subject", "patient", "beneficiary", "individual", "for", "target", "participant", "actor")
@@ -28,7 +32,7 @@ def build_edges(db: duckdb.DuckDBPyConnection) -> None:
     _logical(db)
     db.execute("""insert into edge
         select type, id, path, reference, kind, target_type, target_id,
-            (target_type, target_id) in (select (type, id) from stage)
+            resolved or (target_type, target_id) in (select (type, id) from stage)
         from pointer where kind in ('relative', 'absolute') and target_id is not null""")
     db.execute("""create temp table hard as select * from pointer
         where kind not in ('relative', 'absolute') or target_id is null""")
@@ -45,41 +49,62 @@ def build_edges(db: duckdb.DuckDBPyConnection) -> None:
 
 
 def _pointers(db: duckdb.DuckDBPyConnection) -> None:
-    """Temporary table ``pointer``: every reference string, its kind and, for a relative or absolute one, its target."""
-    simple = f"regexp_full_match(reference, '{TYPE_PATTERN}/{ID_PATTERN}')"
+    """Temporary table ``pointer``: every reference string, its kind and, for a relative or absolute one, its target.
+
+    Where all the references of a text stand at the places that ``columns`` read anyway, they are taken from there; other texts
+    are searched element by element.
+    """
+    names = [(type_, i, name) for type_, at in ELEMENTS.items() for i, name in enumerate((at.subject, *_names(at.links)))]
+    db.execute("create temp table place (type varchar, number integer, path varchar)")
+    insert(db, "place", names)
+    numbers = range(MOST_LINKS + 1)
+    seen = " + ".join(f"(link_{i} is not null)::integer" for i in numbers)
+    known = f"type in (select type from place) and pointers = {seen}"
+    easy = " union all ".join(
+        f"select type, id, {i} as number, link_{i} as reference from stage where link_{i} is not null and {known}"
+        for i in numbers
+    )
     db.execute(f"""create temp table pointer as
         select type, id, path, reference, kind,
-            case when kind = 'relative' and slash then split_part(reference, '/', 1)
+            case when resolved then split_part(reference, '/', 1)
                  when kind in ('relative', 'absolute') then nullif(regexp_extract(reference, '{TARGET_PATTERN}', 1), '')
             end as target_type,
-            case when kind = 'relative' and slash then split_part(reference, '/', 2)
+            case when resolved then split_part(reference, '/', 2)
                  when kind in ('relative', 'absolute') then nullif(regexp_extract(reference, '{TARGET_PATTERN}', 2), '')
-            end as target_id
+            end as target_id, resolved
         from (
             select *, case
-                when slash then 'relative'
+                when resolved then 'relative'
                 when starts_with(reference, '#') then 'contained'
                 when starts_with(reference, 'urn:') then 'urn'
+                when regexp_full_match(reference, '{TYPE_PATTERN}/{ID_PATTERN}(?:/_history/{ID_PATTERN})?') then 'relative'
                 when regexp_full_match(reference, '(?:.*/)?{TYPE_PATTERN}[?].+') then 'conditional'
                 when regexp_matches(reference, '^[A-Za-z][A-Za-z0-9+.-]*:') then 'absolute'
-                when regexp_full_match(reference, '{TYPE_PATTERN}/{ID_PATTERN}/_history/{ID_PATTERN}') then 'relative'
                 else 'other' end as kind
-            from (select *, {simple} as slash from (
-                select type, id, path, unnest(json_extract_string(element, '$..reference')) as reference from (
-                    select type, id, unnest(json_keys(raw)) as path, unnest(json_extract(raw, '$.*')) as element
-                    from stage)
-                where contains(element, '"reference":'))
-            where reference is not null and not starts_with(reference, '{{')))""")
+            from (
+                select *, reference in (select type || '/' || id from stage) as resolved from (
+                    select type, id, path, reference from ({easy}) join place using (type, number)
+                    union all
+                    select type, id, path, reference from (
+                        select type, id, path, unnest(json_extract_string(element, '$..reference')) as reference from (
+                            select type, id, unnest(json_keys(raw)) as path, unnest(json_extract(raw, '$.*')) as element
+                            from stage where pointers > 0 and not ({known}))
+                        where contains(element, '"reference":"'))
+                    where reference is not null and not starts_with(reference, '{{'))))""")
+
+
+def _names(paths: Iterable[str]) -> Iterator[str]:
+    return (re.split(r"[.\[]", path)[0] for path in paths)
 
 
 def _logical(db: duckdb.DuckDBPyConnection) -> None:
     """Adds references by identifier alone, as ``Type?identifier=system|value`` (the type as far as it is given)."""
     rows = db.execute(f"select type, id, raw from stage where contains(raw, '{_LOGICAL}')")
-    found: list[tuple[str | None, ...]] = []
+    found: list[tuple[str | bool | None, ...]] = []
     while row := rows.fetchone():
         for path, element in msgspec.json.decode(row[2]).items():
             found += [
-                (row[0], row[1], path, reference, "logical", type_, None)
+                (row[0], row[1], path, reference, "logical", type_, None, False)
                 for reference, type_ in _logical_in(element, top=True)
             ]
     insert(db, "pointer", found)

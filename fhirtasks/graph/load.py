@@ -103,7 +103,7 @@ def _load(
     conflicts_before = 0
     if old is not None:
         progress("adding what the graph holds")
-        stage_graph(db, reader)
+        stage_graph(db)
         conflicts_before = _one(db, "select count(*) from old.superseded")
     _keep_beside(db, reader, old)
     if old is not None:

@@ -15,20 +15,29 @@ import duckdb
 import msgspec
 
 from fhirtasks.errors import UserError
-from fhirtasks.graph.bundles import Deleted, Found, Opened, decode_head, minified, resources_in
-from fhirtasks.graph.columns import columns_query
+from fhirtasks.graph.bundles import Deleted, Found, Opened, minified, resources_in
+from fhirtasks.graph.columns import MOST_LINKS, columns_query
 from fhirtasks.graph.server import is_server, pages
 from fhirtasks.graph.sources import Part, Skipped, parts_of, reading
 
 _BATCH_BYTES = 4_000_000
 _BOM = b"\xef\xbb\xbf"
+_QUOTE = 34
+_START = re.compile(rb'\{"resourceType":"([A-Za-z]+)","id":"')
+REFERENCE = b'"reference":"'
+"""What stands before every reference string in minified JSON, and nowhere else: in a string the quotes would be escaped."""
 
 STAGE = """
 create temp table stage (
-    seq bigint, source integer, type varchar, id varchar, raw varchar, subject varchar, codes varchar[], categories varchar[],
-    status varchar, date_lo bigint, date_hi bigint, effective varchar, value varchar, unit varchar);
+    source integer, type varchar, id varchar, raw varchar, subject varchar, codes varchar[], categories varchar[],
+    status varchar, date_lo bigint, date_hi bigint, effective varchar, value varchar, unit varchar, pointers integer, {links});
 """
-_NAMES = "seq, source, type, id, raw, subject, codes, categories, status, date_lo, date_hi, effective, value, unit"
+"""``pointers`` counts the reference strings in the text, ``link_0`` … are those at the places that ``columns`` knows."""
+
+_LINKS = [f"link_{i}" for i in range(MOST_LINKS + 1)]
+STAGE = STAGE.replace("{links}", ", ".join(f"{link} varchar" for link in _LINKS))
+_NAMES = "source, type, id, raw, subject, codes, categories, status, date_lo, date_hi, effective, value, unit"
+_NAMES += ", pointers, " + ", ".join(_LINKS)
 
 
 @dataclass(slots=True)
@@ -43,14 +52,13 @@ class Reader:
     bundles: set[tuple[str, str | None]] = field(default_factory=set)
     full_urls: set[tuple[str, str, str, str]] = field(default_factory=set)
     deleted: set[tuple[str, str, int, int]] = field(default_factory=set)
-    rows: int = 0
     _raws: list[bytes] = field(default_factory=list)
     _types: list[str] = field(default_factory=list)
-    _ids: list[str] = field(default_factory=list)
+    _pointers: list[int] = field(default_factory=list)
     _size: int = 0
 
     def batches(self) -> Iterator[Any]:
-        """pyarrow record batches of ``seq, source, type, id, raw``. UserError names file, line and reason."""
+        """pyarrow record batches of ``source, type, raw, pointers``. UserError names file, line and reason."""
         for number, source in zip(self.numbers, self.sources, strict=True):
             for _ in self._source(source, self.notes.setdefault(number, set())):
                 if self._size >= _BATCH_BYTES:
@@ -76,23 +84,30 @@ class Reader:
                 yield from self._lines(part) if part.lines else self._whole(part)
 
     def _lines(self, part: Part) -> Iterator[None]:
-        squeeze, head_of = msgspec.json.format, decode_head
-        raws, types, ids = self._raws, self._types, self._ids
+        """The quick way through NDJSON: a line that starts as the one before did, with type and id, needs no second look."""
+        squeeze, raws, types, pointers = msgspec.json.format, self._raws, self._types, self._pointers
+        start, type_, at = b"\n", "", 0
         with part.open() as file:
             for number, line in enumerate(file, 1):
                 try:
                     text = squeeze(line, indent=-1)
-                    head = head_of(text)
-                    plain = head.id and head.resource_type != "Bundle" and text.isascii() and b"\\u" not in text
                 except (msgspec.DecodeError, RecursionError):
-                    plain = False
-                if not plain:
-                    self._careful(f"{part.name}, line {number}", line, first=number == 1)
-                else:
-                    raws.append(text)
-                    types.append(head.resource_type)
-                    ids.append(head.id)  # type: ignore[arg-type]
-                    self._size += len(text)
+                    text = b""
+                if not text.startswith(start):
+                    begin = _START.match(text)
+                    if begin and begin[1] != b"Bundle":
+                        start, type_, at = begin[0], begin[1].decode(), begin.end()
+                    else:
+                        self._careful(f"{part.name}, line {number}", line, first=number == 1)
+                        text = b""
+                if text:
+                    if text[at] == _QUOTE or not text.isascii() or (b"\\" in text and b"\\u" in text):
+                        self._careful(f"{part.name}, line {number}", line, first=number == 1)
+                    else:
+                        raws.append(text)
+                        types.append(type_)
+                        pointers.append(text.count(REFERENCE))
+                        self._size += len(text)
                 if self._size >= _BATCH_BYTES:
                     yield
 
@@ -147,7 +162,7 @@ class Reader:
         else:
             self._raws.append(item.raw)
             self._types.append(item.type)
-            self._ids.append(item.id)
+            self._pointers.append(item.raw.count(REFERENCE))
             self._size += len(item.raw)
             if item.bundle and item.full_url and not item.full_url.endswith(f"{item.type}/{item.id}"):
                 self.full_urls.add((item.bundle, item.full_url, item.type, item.id))
@@ -155,19 +170,16 @@ class Reader:
     def _batch(self, source: int) -> Any:
         import pyarrow as pa
 
-        count = len(self._raws)
         arrays = [
-            pa.array(range(self.rows, self.rows + count), pa.int64()),
-            pa.array([source] * count, pa.int32()),
+            pa.array([source] * len(self._raws), pa.int32()),
             pa.array(self._types, pa.string()),
-            pa.array(self._ids, pa.string()),
             pa.array(self._raws, pa.binary()).view(pa.string()),
+            pa.array(self._pointers, pa.int32()),
         ]
-        self.rows += count
         self._size = 0
-        for column in (self._raws, self._types, self._ids):
+        for column in (self._raws, self._types, self._pointers):
             column.clear()
-        return pa.record_batch(arrays, names=["seq", "source", "type", "id", "raw"])
+        return pa.record_batch(arrays, names=["source", "type", "raw", "pointers"])
 
 
 def stage(db: duckdb.DuckDBPyConnection, reader: Reader) -> None:
@@ -183,12 +195,10 @@ def stage(db: duckdb.DuckDBPyConnection, reader: Reader) -> None:
             failure.append(error)
             raise
 
-    schema = pa.schema(
-        [("seq", pa.int64()), ("source", pa.int32()), ("type", pa.string()), ("id", pa.string()), ("raw", pa.string())]
-    )
+    schema = pa.schema([("source", pa.int32()), ("type", pa.string()), ("raw", pa.string()), ("pointers", pa.int32())])
     db.register("incoming", pa.RecordBatchReader.from_batches(schema, batches()))
     try:
-        db.execute(f"insert into stage select {_NAMES} from ({columns_query('incoming')})")
+        db.execute(f"insert into stage select {_NAMES} from ({columns_query('incoming', links=True)})")
     except duckdb.Error:
         if failure:
             raise failure[0] from None
@@ -197,15 +207,15 @@ def stage(db: duckdb.DuckDBPyConnection, reader: Reader) -> None:
         db.unregister("incoming")
 
 
-def stage_graph(db: duckdb.DuckDBPyConnection, reader: Reader) -> None:
-    """Puts the bodies of the attached graph ``old`` into ``stage`` too, after those of ``reader``.
+def stage_graph(db: duckdb.DuckDBPyConnection) -> None:
+    """Puts the bodies of the attached graph ``old`` into ``stage`` too.
 
     The new table ``source`` already has the old sources, under numbers of their own.
     """
-    relation = f"""(select {reader.rows} + row_number() over () as seq, new.source, b.type, b.id, b.raw
-        from (select source, type, id, raw from old.resource
-              union all select source, type, id, raw from old.superseded) b
+    count = f"(length(b.raw) - length(replace(b.raw, '{REFERENCE.decode()}', ''))) // {len(REFERENCE)}"
+    relation = f"""(select new.source, b.type, b.raw, {count} as pointers
+        from (select source, type, raw from old.resource union all select source, type, raw from old.superseded) b
         join old.source o on o.source = b.source
         join source new on new.name = o.name and new.licence is not distinct from o.licence
             and new.origin is not distinct from o.origin)"""
-    db.execute(f"insert into stage select {_NAMES} from ({columns_query(relation)})")
+    db.execute(f"insert into stage select {_NAMES} from ({columns_query(relation, links=True)})")

@@ -1,4 +1,5 @@
-"""A world: what can be seen in one split. Whole compartments of its patients, plus what they reference, and nothing else."""
+"""A world: what can be seen in one split. Whole compartments of its patients, plus what they reference, and nothing
+else."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ _COLUMNS = (
     ("status", "VARCHAR"), ("date_lo", "BIGINT"), ("date_hi", "BIGINT"), ("effective", "VARCHAR"), ("value", "VARCHAR"),
     ("unit", "VARCHAR"),
 )  # fmt: skip
-"""The graph's columns that a world keeps. ``source`` is the graph's business and null here: a release's charts lack it."""
+"""The graph's columns that a world keeps. ``source`` is the graph's business and null here: a release's charts lack
+it."""
 
 _CREATE = f"""CREATE TABLE resource ({", ".join(f"{name} {kind}" for name, kind in _COLUMNS)},
     source INTEGER, raw VARCHAR USING COMPRESSION zstd, available BIGINT)"""
@@ -32,9 +34,10 @@ _BATCH = 20_000
 class World:
     """A read-only DuckDB file with a table ``resource`` (see docs/architecture.md).
 
-    ``split`` and ``fingerprint`` come from the file; ``patients`` are the sorted ids of its Patient resources. ``memo`` is a
-    scratch dict for whoever derives tables from the world (keyed by a tuple that starts with the module's name): what is
-    stored there must be a pure function of the world. A pickled world travels as its path and is reopened.
+    ``split`` and ``fingerprint`` come from the file; ``patients`` are the sorted ids of its Patient resources.
+    ``memo`` is a scratch dict for whoever derives tables from the world (keyed by a tuple that starts with the
+    module's name): what is stored there must be a pure function of the world. A pickled world travels as its path and
+    is reopened.
     """
 
     split: str
@@ -91,8 +94,9 @@ class World:
 def write_world(graph: Path, patients: Sequence[str], split: str, out: Path) -> None:
     """Writes the world of ``patients`` from a graph: their whole compartments, and the closure of what those reference.
 
-    Resources outside every compartment (Practitioner, Medication …) come along when referenced, directly or through each
-    other, unless they point at another patient or into another patient's compartment. ``out`` appears whole or not at all.
+    Resources outside every compartment (Practitioner, Medication …) come along when referenced, directly or through
+    each other, unless they point at another patient or into another patient's compartment. ``out`` appears whole or
+    not at all.
     """
     graph = Path(graph)
     if not graph.is_file():
@@ -137,9 +141,8 @@ def write_world_from_charts(rows: Iterable[tuple[str, str, str | None, str]], sp
 def _patient_table(db: duckdb.DuckDBPyConnection, patients: Sequence[str]) -> None:
     """Temporary table ``wanted`` (id). UserError for a patient that the graph lacks."""
     db.execute("CREATE TEMP TABLE wanted AS SELECT DISTINCT unnest(?::VARCHAR[]) AS id", [list(patients)])
-    lacking = db.execute(
-        "SELECT id FROM wanted WHERE id NOT IN (SELECT id FROM graph.resource WHERE type = 'Patient') ORDER BY id LIMIT 1"
-    ).fetchone()
+    known = "SELECT id FROM graph.resource WHERE type = 'Patient'"
+    lacking = db.execute(f"SELECT id FROM wanted WHERE id NOT IN ({known}) ORDER BY id LIMIT 1").fetchone()
     if lacking is not None:
         raise UserError(f"The graph has no Patient {lacking[0]!r}; take ids of its Patient resources.")
 
@@ -151,7 +154,8 @@ def _choose_outside(db: duckdb.DuckDBPyConnection) -> None:
         SELECT DISTINCT e.type, e.id FROM graph.edge e
         JOIN graph.resource r ON r.type = e.type AND r.id = e.id AND r.patient IS NULL
         LEFT JOIN graph.resource t ON t.type = e.target_type AND t.id = e.target_id
-        WHERE coalesce(t.patient, CASE WHEN e.target_type = 'Patient' THEN e.target_id END) NOT IN (SELECT id FROM wanted)""")
+        WHERE coalesce(t.patient, CASE WHEN e.target_type = 'Patient' THEN e.target_id END) NOT IN (SELECT id FROM
+        wanted)""")
     db.execute("CREATE TEMP TABLE outside (type VARCHAR, id VARCHAR)")
     sources = "SELECT type, id FROM graph.resource WHERE patient IN (SELECT id FROM wanted)"
     while True:

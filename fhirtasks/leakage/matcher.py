@@ -200,9 +200,13 @@ def _person(person: Person) -> _Item:
     first, family = name[0], name[-1]
 
     def find(view: _Words) -> tuple[int, int] | None:
+        firsts = view.at.get(first, [])
+        if not _has_date(view, person.birth_date):
+            return None
         for index in view.at.get(family, ()):
-            for other in view.at.get(first, ()):
-                if 0 < abs(other - index) <= NAME_GAP + 1 and _has_date(view, person.birth_date):
+            near = bisect_right(firsts, index - NAME_GAP - 2)
+            for other in firsts[near : near + 2 * NAME_GAP + 3]:
+                if 0 < abs(other - index) <= NAME_GAP + 1:
                     return view.span(min(index, other), max(index, other))
         return None
 

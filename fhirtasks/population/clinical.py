@@ -19,7 +19,7 @@ class Measure:
     """A laboratory analyte or a vital sign; ``mean`` and spreads (standard deviations) hold without conditions.
 
     ``between`` is the spread between people, ``within`` between results of one person; ``low`` and ``high`` are the
-    adult reference interval as printed; ``limits`` are values at which care changes, met exactly a little more often
+    adult reference interval as printed; ``limits`` are values at or next to which care changes, met a little more often
     than by chance.
     """
 

@@ -2,7 +2,7 @@
 
 Patient ``index`` of a ``seed`` is the same person however many patients are asked for: everything about a patient is a
 function of (seed, index). Four patients in twenty borrow from the one before, each in its own way, so that a search by
-name alone or by birth date alone meets more than one person.
+name alone or by birth date alone meets more than one person; one in twenty is born on 29 February.
 """
 
 from __future__ import annotations
@@ -93,6 +93,9 @@ def _own(seed: int, index: int) -> Identity:
         family = f"{family}-{second.last_name()}"
     home = faker_of("en_US")
     home.seed_instance(rng.getrandbits(64))
+    born = BORN_FROM + timedelta(days=rng.randrange((BORN_TO - BORN_FROM).days + 1))
+    if index % 20 == 10:  # the birthday that most years lack
+        born = date(born.year // 4 * 4, 2, 29)
     return Identity(
         id=uuid_text(rng.getrandbits(128)),
         mrn=_mrn(seed, index),
@@ -100,7 +103,7 @@ def _own(seed: int, index: int) -> Identity:
         given=tuple(given),
         family=family,
         gender=gender,
-        birth_date=BORN_FROM + timedelta(days=rng.randrange((BORN_TO - BORN_FROM).days + 1)),
+        birth_date=born,
         street=str(home.street_address()),
         city=str(home.city()),
         state=str(home.state_abbr()),

@@ -42,6 +42,7 @@ _PARTICLE = r"(?:de|del|della|di|da|do|dos|das|la|las|le|los|van|von|der|den|ter
 _KEYWORD = re.compile(r"\b(named?|called|patient)\b(?:\s*(?:of|is|was|:|=))?[\s\"'“”‘’(:]*", re.IGNORECASE)
 _QUOTED = re.compile(rf"[\"“”‘']\s*(?P<name>{_WORD},?(?:\s+{_WORD},?){{1,4}})\s*[\"“”’']")
 _RUN = re.compile(rf"(?P<name>{_WORD},?(?:\s+{_WORD},?)+)")
+_SHORT_RUN = re.compile(rf"(?P<name>{_WORD},?(?:\s+{_WORD},?){{1,7}})")
 _NOT_NAMES = frozenset(
     (
         "a", "an", "and", "are", "as", "at", "birth", "birthdate", "born", "by", "can", "check", "could", "date",
@@ -164,7 +165,7 @@ def _names_in(text: str) -> list[tuple[int, int, str, int]]:
     """(start, end, name, rank): rank 0 after a word such as "name" or in quotes, 1 for other capitalised words."""
     found = []
     for keyword in _KEYWORD.finditer(text):
-        run = _RUN.match(text, keyword.end())
+        run = _SHORT_RUN.match(text, keyword.end())
         if run is not None:
             parts = _trim(run["name"], lower=keyword[1].lower() != "patient")
             found += [(run.start() + at, run.start() + to, name, 0) for at, to, name in parts[:1]]

@@ -14,7 +14,7 @@ EPOCH_FROM = datetime(2014, 1, 6)  # noqa: DTZ001 - naive UTC inside this room
 EPOCH_TO = datetime(2024, 12, 1)  # noqa: DTZ001
 """Every event of the population lies between these: no wall clock."""
 NEVER_A_LAB, NEVER_MAGNESIUM = 0.03, 0.07
-POINT_OF_CARE = {"glucose": 0.10, "potassium": 0.12, "magnesium": 0.10, "a1c": 0.2}
+POINT_OF_CARE = {"glucose": 0.10, "potassium": 0.12, "magnesium": 0.14, "a1c": 0.3}
 """Share of draws that a bedside analyser measures at the same moment as the laboratory."""
 
 
@@ -29,14 +29,14 @@ class Timeline:
         chance = rng.random()
         self.labs = chance >= NEVER_A_LAB
         self.magnesium = chance >= NEVER_MAGNESIUM
-        self.screened = rng.random() < 0.4
+        self.screened = rng.random() < 0.5
 
     def write(self) -> None:
         """The whole history, oldest first."""
         self.chart.patient()
         visits = self._visit_times()
         gaps = [n for n in range(len(visits) - 1) if visits[n + 1] - visits[n] > timedelta(days=45)]
-        stays = set(self.rng.sample(gaps, min(len(gaps), self.rng.choices((0, 1, 2, 3), (4, 40, 38, 18))[0])))
+        stays = set(self.rng.sample(gaps, min(len(gaps), self.rng.choices((0, 1, 2, 3), (3, 33, 41, 23))[0])))
         reasons: list[str] = []
         for number, start in enumerate(visits):
             self._visit(start, first=number == 0)
@@ -79,7 +79,7 @@ class Timeline:
                 self._lab("haemoglobin", taken, encounter)
             if self.magnesium and rng.random() < 0.25:
                 self._lab("magnesium", taken, encounter)
-            if rng.random() < (0.62 if self.levels.diabetic else 0.3 if self.screened else 0.0):
+            if rng.random() < (0.7 if self.levels.diabetic else 0.4 if self.screened else 0.0):
                 self._lab("a1c", taken, encounter)
         if rng.random() < 0.18:
             chart.immunization(*rng.choice(tables().vaccines), end, encounter)

@@ -52,6 +52,9 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
 }
 """Config -> column -> ``string``, ``int64`` or ``messages`` (a list of role and content)."""
 
+NOTHING: Final = "none"
+"""The reason in the one row of ``dropped`` in a split where nothing was: ``datasets`` cannot open a split without rows."""
+
 DICTIONARY: Final = (*_ABOUT, "tools", "type", "patient", "reason", "messages.list.element.role")
 """Columns of few values, for Parquet's dictionary encoding."""
 

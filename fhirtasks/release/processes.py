@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -71,13 +72,18 @@ def close_world() -> None:
 
 def _leave_with_parent() -> None:
     """A worker whose parent was killed ends too."""
-    import multiprocessing
-
-    parent = multiprocessing.parent_process()
+    parent, leaving = os.getppid(), threading.Event()
 
     def watch() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
+        while not leaving.wait(0.5):
+            if os.getppid() != parent:
+                os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+
+    def leave() -> None:  # a thread that is still there when Python ends makes DuckDB's bindings complain
+        leaving.set()
+        thread.join()
+
+    atexit.register(leave)

@@ -74,7 +74,6 @@ class ShardWriter:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        rows = pa.concat_tables(self._pending) if self._pending else self._schema.empty_table()
         if self._writer is None:
             self._rows.append(0)
             self._writer = pq.ParquetWriter(
@@ -85,8 +84,10 @@ class ShardWriter:
                 write_page_index=True,
                 use_content_defined_chunking=True,
             )
-        self._writer.write_table(rows, row_group_size=max(1, len(rows)))
-        self._rows[-1] += len(rows)
+        if self._pending:  # an empty row group is legal, and more than datasets can read
+            rows = pa.concat_tables(self._pending)
+            self._writer.write_table(rows, row_group_size=len(rows))
+            self._rows[-1] += len(rows)
         self._written += self._pending_bytes
         self._pending, self._pending_bytes = [], 0
         if self._written >= self._shard:

@@ -1,4 +1,5 @@
-"""Responses as text: search Bundles with stored bodies spliced in, and OperationOutcomes, compact or as HAPI prints them."""
+"""Responses as text: search Bundles with stored bodies spliced in, and OperationOutcomes, compact or as HAPI prints
+them."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def searchset(
     last_updated: str | None,
     printed: bool,
 ) -> str:
-    """A search Bundle. ``links`` are (relation, url); ``total`` of None is left out, and so is ``entry`` where nothing is found."""
+    """A search Bundle. ``links`` are (relation, percent-encoded url); ``total`` of None is left out, and so is
+    ``entry`` where nothing is found."""
     parts = ['{"resourceType":"Bundle",']
     if id is not None:
         parts.append(f'"id":"{id}",')
@@ -51,7 +53,7 @@ def searchset(
     if total is not None:
         parts.append(f'"total":{total},')
     parts.append('"link":[')
-    parts.append(",".join([f'{{"relation":"{relation}","url":{_quoted(url)}}}' for relation, url in links]))
+    parts.append(",".join([f'{{"relation":"{relation}","url":"{url}"}}' for relation, url in links]))
     parts.append("]")
     head = "".join(parts)
     if not printed:
@@ -84,7 +86,8 @@ def _printed_entry(record: Record, base: str) -> str:
 def outcome(
     status: int, code: str, messages: Sequence[str], *, printed: bool, locations: Sequence[str] = ()
 ) -> Response:
-    """An error as an OperationOutcome with one issue per message; ``locations`` are FHIRPath expressions, one per message."""
+    """An error as an OperationOutcome with one issue per message; ``locations`` are FHIRPath expressions, one per
+    message."""
     issues = []
     for place, message in enumerate(messages):
         issue: dict[str, object] = {"severity": "error", "code": code, "diagnostics": message}

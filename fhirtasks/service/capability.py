@@ -12,7 +12,8 @@ _KIND = {"patient": "reference"}
 
 
 def capability_statement(base: str, types: Iterable[str], *, writable: bool) -> str:
-    """The CapabilityStatement as JSON text. ``types`` are those that the records hold besides the ones with own parameters."""
+    """The CapabilityStatement as JSON text. ``types`` are those that the records hold besides the ones with own
+    parameters."""
     interactions = ["read", "vread", "search-type", *(["create"] if writable else [])]
     resources = [
         {

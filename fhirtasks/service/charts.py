@@ -1,7 +1,7 @@
 """The two tiers that a search can run on: charts in memory, patient by patient, and DuckDB for what no patient bounds.
 
-Both end in the same matcher (:class:`fhirtasks.service.table.Table`), so they give the same answers; SQL only narrows what the
-matcher has to look at.
+Both end in the same matcher (:class:`fhirtasks.service.table.Table`), so they give the same answers; SQL only narrows
+what the matcher has to look at.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ class Charts:
     def __init__(self, world: World) -> None:
         self._db = world.db
         self._available = "available" if world.has_available else "NULL"
+        self._columns = f"type, id, patient, raw, {self._available}"
         self._charts: OrderedDict[str, tuple[dict[str, Table], int]] = OrderedDict()
         self._bytes = 0
         self._people: Table | None = None
@@ -56,7 +57,7 @@ class Charts:
             self._charts.move_to_end(patient)
             return found[0]
         rows = self._db.execute(
-            f"SELECT type, id, patient, raw, {self._available} FROM resource WHERE patient = ? ORDER BY type, id",
+            f"SELECT {self._columns} FROM resource WHERE patient = ? ORDER BY type, id",
             [patient],
         ).fetchall()
         by_type: dict[str, list[Record]] = {}
@@ -74,7 +75,7 @@ class Charts:
         """Every Patient of the world."""
         if self._people is None:
             rows = self._db.execute(
-                f"SELECT type, id, patient, raw, {self._available} FROM resource WHERE type = 'Patient' ORDER BY id"
+                f"SELECT {self._columns} FROM resource WHERE type = 'Patient' ORDER BY id"
             ).fetchall()
             self._people = Table([Record(*row) for row in rows])
         return self._people
@@ -85,9 +86,7 @@ class Charts:
         if key in self._records:
             self._records.move_to_end(key)
             return self._records[key]
-        row = self._db.execute(
-            f"SELECT type, id, patient, raw, {self._available} FROM resource WHERE id = ? AND type = ?", [id, type]
-        ).fetchone()
+        row = self._db.execute(f"SELECT {self._columns} FROM resource WHERE id = ? AND type = ?", [id, type]).fetchone()
         record = self._records[key] = None if row is None else Record(*row)
         while len(self._records) > _BATCH:
             self._records.popitem(last=False)
@@ -107,11 +106,12 @@ class Charts:
         return hits
 
     def in_sql(self, query: Query, patients: frozenset[str] | None, now: int | None) -> list[Hit]:
-        """As :meth:`in_memory`, by a scan of the world in DuckDB; in id order. The records are bare: see :meth:`filled`.
+        """As :meth:`in_memory`, by a scan of the world in DuckDB; in id order. The records are bare: see
+        :meth:`filled`.
 
         The last few results are kept, so that the further pages of a search cost no further scan.
         """
-        key = (query.type, query.parameters, patients, now)
+        key = (query.type, query.encoded, patients, now)
         hits = self._scans.get(key)
         if hits is None:
             hits = []
@@ -133,7 +133,7 @@ class Charts:
         if not bare:
             return records
         rows = self._db.execute(
-            f"SELECT type, id, patient, raw, {self._available} FROM resource WHERE id IN (SELECT unnest(?)) AND type = ?",
+            f"SELECT {self._columns} FROM resource WHERE id IN (SELECT unnest(?)) AND type = ?",
             [[record.id for record in bare], bare[0].type],
         ).fetchall()
         whole = {row[1]: Record(*row) for row in rows}
@@ -141,21 +141,22 @@ class Charts:
 
     def _candidates(self, query: Query, patients: frozenset[str] | None, now: int | None) -> Iterator[Table]:
         """Records that may match, in batches, in id order: SQL narrows by patient, id, code, category and time."""
-        where, values = ["type = ?"], [query.type]
+        where: list[str] = ["type = ?"]
+        values: list[Any] = [query.type]
         if patients is not None:
             where.append("list_contains(?, patient)")
-            values.append(sorted(patients))  # type: ignore[arg-type]
+            values.append(sorted(patients))
         if now is not None and self._available == "available":
             where.append("(available IS NULL OR available <= ?)")
-            values.append(now)  # type: ignore[arg-type]
+            values.append(now)
         for criterion in query.criteria:
             if (condition := _narrowing(query.type, criterion)) is not None:
                 where.append(condition[0])
-                values.append(condition[1])  # type: ignore[arg-type]
-        text = "raw" if query.criteria or query.sort else "''"
+                values.append(condition[1])
+        columns = self._columns if query.criteria or query.sort else self._columns.replace("raw", "''")
         cursor = self._db.cursor()
         cursor.execute(
-            f"SELECT type, id, patient, {text}, {self._available} FROM resource WHERE {' AND '.join(where)} ORDER BY id",
+            f"SELECT {columns} FROM resource WHERE {' AND '.join(where)} ORDER BY id",
             values,
         )
         while rows := cursor.fetchmany(_BATCH):

@@ -20,8 +20,8 @@ class Refused(Exception):
         self.status, self.code, self.messages, self.locations = status, code, messages, locations or []
 
 
-def read_posted(type: str, body: str) -> tuple[str, dict[str, Json]]:
-    """The posted resource as minified text and parsed. Refused: 400 for no JSON or another type, 422 for invalid R4."""
+def read_posted(type: str, body: str) -> str:
+    """The posted resource as minified text. Refused: 400 for no JSON or another type, 422 for invalid R4."""
     from fhirtasks.fhir.validation import validate
 
     try:
@@ -40,7 +40,7 @@ def read_posted(type: str, body: str) -> tuple[str, dict[str, Json]]:
     if issues:
         places = [issue.partition(": ")[0] for issue in issues]
         raise Refused(422, "processing", issues, places)
-    return text, value
+    return text
 
 
 def created_resource(text: str, type: str, id: str, last_updated: str | None) -> str:

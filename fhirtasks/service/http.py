@@ -30,7 +30,8 @@ def serve(
 ) -> None:
     """Serves ``graph`` until interrupted (SIGINT, SIGTERM). ``announce`` is called with the base URL once it is bound.
 
-    Port 0 takes a free one. UserError where the extra ``serve`` is not installed, the graph cannot be read, or the port is taken.
+    Port 0 takes a free one. UserError where the extra ``serve`` is not installed, the graph cannot be read, or the
+    port is taken.
     """
     uvicorn = _uvicorn()
     world = World.open(graph)
@@ -51,7 +52,8 @@ def serve(
 
 @contextmanager
 def serving(service_of: Callable[[str], Service], host: str = "127.0.0.1") -> Iterator[str]:
-    """A server on a free port in a thread, for tests: gives its base URL. ``service_of`` makes the service for that base."""
+    """A server on a free port in a thread, for tests: gives its base URL. ``service_of`` makes the service for that
+    base."""
     import threading
     import time
 

@@ -1,7 +1,8 @@
 """The FHIR REST service of one episode, in process: read, search and create over a shared world.
 
-What a response says is a function of world, scenario and the episode so far. Writes stay in the episode. References of posted
-resources need not resolve (as on a server without referential integrity), and ``If-None-Exist`` cannot be given.
+What a response says is a function of world, scenario and the episode so far. Writes stay in the episode. References
+of posted resources need not resolve (as on a server without referential integrity), and ``If-None-Exist`` cannot be
+given.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
-from fhirtasks.fhir.dates import instant, parse_range
+from fhirtasks.fhir.dates import instant
 from fhirtasks.fhir.hapi import pretty
 from fhirtasks.fhir.jsontext import minify
 from fhirtasks.fhir.r4types import RESOURCE_TYPES
@@ -20,8 +21,9 @@ from fhirtasks.graph.world import World
 from fhirtasks.service.bundle import CONTENT_TYPE, Response, outcome, resource_text, searchset
 from fhirtasks.service.capability import capability_statement
 from fhirtasks.service.charts import Charts, Hit, ordered, table_hits
-from fhirtasks.service.create import Refused, created_resource, created_id, read_posted, uuid_of
-from fhirtasks.service.query import Query, SearchError, compile_query
+from fhirtasks.service.create import Refused, created_id, created_resource, read_posted, uuid_of
+from fhirtasks.service.parse import PAGE, compile_query
+from fhirtasks.service.query import Query, SearchError
 from fhirtasks.service.table import Record, Table, top_level
 
 BASE = "http://localhost:8080/fhir/"
@@ -47,8 +49,8 @@ class Created(NamedTuple):
 class Service:
     """The service of one episode. ``now`` is ISO 8601 with an offset; None shows everything (``serve``).
 
-    ``style`` is ``compact`` (minified bodies, total always given) or ``hapi`` (the benchmark's server: printed over many
-    lines, ``total`` absent while there are more pages, opaque page tokens). ValueError if ``now`` is no instant.
+    ``style`` is ``compact`` (minified bodies, total always given) or ``hapi`` (the benchmark's server: printed over
+    many lines, ``total`` absent while there are more pages, opaque page tokens). ValueError if ``now`` is no instant.
     """
 
     def __init__(
@@ -131,7 +133,7 @@ class Service:
     def _split(self, url: str) -> tuple[str, str]:
         """Path below the base, and query string."""
         url = url.partition("#")[0]
-        place, mark, query = url.partition("?")
+        place, _, query = url.partition("?")
         if place.startswith(self.base):
             path = place[len(self.base) :]
         elif place == self.base[:-1]:
@@ -176,10 +178,10 @@ class Service:
                 return record
         if (type, id) in self._gone:
             return None
-        record = self._charts.read(type, id)
-        if record is None or (self._now_us is not None and record.available > self._now_us):
+        stored = self._charts.read(type, id)
+        if stored is None or (self._now_us is not None and stored.available > self._now_us):
             return None
-        return record
+        return stored
 
     # -- search
 
@@ -188,8 +190,8 @@ class Service:
         printed = self.style == "hapi" if query.pretty is None else query.pretty
         total: int | None = len(records)
         page = [] if query.total_only else self._charts.filled(records[query.offset : query.offset + query.count])
-        shown_count = None if query.count == 20 else query.count
-        links = [("self", query.url(self.base, count=shown_count, offset=query.offset))]
+        plain = query.count == PAGE and not query.offset
+        links = [("self", query.url(self.base, count=None if plain else query.count, offset=query.offset))]
         if not query.total_only and query.offset + query.count < len(records):
             if self.style == "hapi":
                 token = self._keep(query, records)
@@ -224,8 +226,7 @@ class Service:
         for criterion in query.patients:
             ids = criterion.ids
             if criterion.chained is not None:
-                people = Query("Patient", (criterion.chained,), (), (), 0, 0, True, False, None, (), ())
-                ids = frozenset(record.id for record in self.find(people))
+                ids = frozenset(record.id for record in self.find(criterion.chained))
             bound = ids if bound is None else bound & ids
         return bound
 
@@ -278,7 +279,7 @@ class Service:
     def _create(self, type: str, url: str, body: str | None) -> Response:
         if not self._writable:
             raise SearchError(405, "not-supported", "This server takes no writes.")
-        text, resource = read_posted(type, body or "")
+        text = read_posted(type, body or "")
         number = len(self.writes) + 1
         id = created_id(self._task_id, number)
         raw = created_resource(text, type, id, self._last_updated())

@@ -1,4 +1,5 @@
-"""Resources of one type held in memory: columns and indexes of what search parameters find, made when first asked for."""
+"""Resources of one type held in memory: columns and indexes of what search parameters find, made when first asked
+for."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from typing import Any
 
 import orjson
 
-from fhirtasks.fhir.searchparams import SearchParam, values
+from fhirtasks.fhir.searchparams import SearchParam
+from fhirtasks.fhir.searchvalues import values
 from fhirtasks.service.query import Criterion, SortKey
 
 ALWAYS = -(2**63)
@@ -72,7 +74,8 @@ class Table:
         return positions
 
     def sort_values(self, position: int, sort: tuple[SortKey, ...]) -> tuple[Any, ...]:
-        """The value that each key sorts this record by (the least, or the greatest if descending); None if it has none."""
+        """The value that each key sorts this record by (the least, or the greatest if descending); None if it has
+        none."""
         self._need([(key.param, "") for key in sort])
         found = []
         for key in sort:

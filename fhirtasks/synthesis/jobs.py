@@ -5,8 +5,10 @@ Each is a module-level function of one picklable argument, so that any engine ca
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +18,7 @@ from fhirtasks.episodes.types import Episode
 from fhirtasks.errors import UserError
 from fhirtasks.leakage.holdouts import Holdouts
 from fhirtasks.leakage.matcher import Matcher
-from fhirtasks.release.features import schema
+from fhirtasks.release.features import NOTHING, schema
 from fhirtasks.release.processes import open_world
 from fhirtasks.release.rows import integers, reference, rl_table, sft_table, strings, table, turns_table
 from fhirtasks.release.writer import Shard, ShardWriter
@@ -55,10 +57,11 @@ class WriteJob:
 def make_partition(job: MakeJob, watch: Watch | None = None) -> int:
     """Makes a partition and writes its file whole; returns how many rows it has."""
     counter = None if job.tokenizer is None else token_counter(job.tokenizer)
-    watch = watch or Watch()
     matcher = None if job.holdouts is None else matcher_of(job.holdouts)
-    made = make(job.partition, open_world(job.world), matcher=matcher, count_tokens=counter, watch=watch)
-    write_partition(made, job.out)
+    watch = watch or Watch()
+    with no_cycle_collection():
+        made = make(job.partition, open_world(job.world), matcher=matcher, count_tokens=counter, watch=watch)
+        write_partition(made, job.out)
     watch.lap("journal")
     return len(made.kept)
 
@@ -121,12 +124,26 @@ def write_split(job: WriteJob) -> tuple[str, str, list[Shard]]:
             writer.write(_charts_table(job.split, rows))
     elif job.config == "dropped":
         names = schema("dropped").names
-        writer.write(table("dropped", {name: strings([drop[name] for drop in job.drops]) for name in names}))
+        nothing = dict.fromkeys(names, "") | {"split": job.split, "reason": NOTHING}
+        drops = job.drops or (nothing,)
+        writer.write(table("dropped", {name: strings([drop[name] for drop in drops]) for name in names}))
     else:
         for path, skip in zip(job.partitions, job.skip, strict=True):
             for rows in read_slices(path, skip):
                 writer.write(_release_rows(job.config, rows))
     return job.config, job.split, writer.close()
+
+
+@contextmanager
+def no_cycle_collection() -> Iterator[None]:
+    """Python's cycle collector off: it would walk the charts in memory again and again, for a tenth of the time."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 @lru_cache(maxsize=1)

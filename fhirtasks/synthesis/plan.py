@@ -20,7 +20,7 @@ from fhirtasks.tasks.types import Family
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 LEAST_PATIENTS = 5
 """A split with fewer patients is left out."""
-PARTITION_ROWS = 500
+PARTITION_ROWS = 1_000
 """About how many rows a partition holds: enough to judge in batches, few enough to lose little at a kill."""
 
 

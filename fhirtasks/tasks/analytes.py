@@ -1,9 +1,9 @@
 """The laboratory analytes that tasks ask about, and the codes that records know them by: the one table of lab codes.
 
-Sources: LOINC 2.77 (Regenstrief Institute, 2024) for the LOINC numbers, the 2019 to 2023 Synthea modules (synthetichealth/synthea)
-for the variants that Synthea prints (6298-4, 2339-0, 2947-0, 2069-3, 20565-8, 6299-2, 38483-4, 49765-1); MIMIC-IV 2.2,
-table d_labitems (Johnson et al., Sci Data 2023;10:1) for item ids; MedAgentBench (Jiang et al., NEJM AI 2025) for the
-local names K, MG, GLU and A1C.
+Sources: LOINC 2.77 (Regenstrief Institute, 2024) for the LOINC numbers, the 2019 to 2023 modules of Synthea
+(synthetichealth/synthea) for the variants that it prints (6298-4, 2339-0, 2947-0, 2069-3, 20565-8, 6299-2, 38483-4,
+49765-1); MIMIC-IV 2.2, table d_labitems (Johnson et al., Sci Data 2023;10:1) for item ids; MedAgentBench (Jiang et al.,
+NEJM AI 2025) for the local names K, MG, GLU and A1C.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from decimal import Decimal
 
 @dataclass(frozen=True, slots=True)
 class Analyte:
-    """One measured thing. ``codes`` are bare (a token search without a system finds them); ``step`` is how finely laboratories report it."""
+    """One measured thing. ``codes`` are bare: a token search without a system finds them.
+
+    ``step`` is how finely laboratories report it, in its usual unit.
+    """
 
     key: str
     name: str

@@ -171,9 +171,14 @@ def _tells(value: str, patient: str) -> bool:
     return fold(value) == fold(patient) or (len(patient) >= 8 and fold(patient) in fold(value))
 
 
+def official_name(names: list[dict[str, Any]]) -> dict[str, Any]:
+    """The HumanName that people would go by: the official one, else the usual one, else the first current one."""
+    return min(names, key=lambda name: _USES.get(name.get("use", ""), 1))
+
+
 def _row(patient: str, available: int | None, body: dict[str, Any]) -> PatientRow:
     names = body.get("name") or [{}]
-    official = min(names, key=lambda name: _USES.get(name.get("use", ""), 1))
+    official = official_name(names)
     return PatientRow(
         id=patient,
         available=available,

@@ -46,7 +46,7 @@ def with_id(raw: str, old: str, new: str) -> str:
 
 
 def shifted(raw: str, delta: int, offset: str) -> str:
-    """The text with its times moved by ``delta`` µs, in its own precision; an explicit UTC offset becomes ``offset``."""
+    """The text with its times moved by ``delta`` µs, in its own precision; a written UTC offset becomes ``offset``."""
     return _TIMES.sub(lambda match: match.group(1) + _moved(match.group(2), delta, offset) + match.group(3), raw)
 
 

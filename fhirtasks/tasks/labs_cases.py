@@ -18,7 +18,7 @@ PAGE = 20
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a task asks for. ``window`` in µs, None for all time; ``months`` is how old is stale, None if that is not asked."""
+    """What a task asks for. ``window`` in µs, None for all time; ``months``: how old is stale, None if not asked."""
 
     lab: Lab
     mode: Mode
@@ -40,7 +40,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """``counted``: results that the question is about; ``newest``: those at their latest time; ``answer``: the one to report."""
+    """``counted``: results that are asked about; ``newest``: those at their latest time; ``answer``: reported."""
 
     counted: list[Result]
     newest: list[Result]
@@ -75,7 +75,7 @@ def read(case: Case, query: Query) -> Reading | None:
 
 
 def chosen(newest: Sequence[Result], tie: str) -> Result:
-    """Which of several results at one time is reported: ``highest``, ``lowest``, or ``first`` in the server's order (by id)."""
+    """Which of several results is reported: ``highest``, ``lowest``, ``first`` in the server's order (by id)."""
     if tie == "first":
         return min(newest, key=lambda one: one.id)
     pick = max if tie == "highest" else min
@@ -100,7 +100,7 @@ def earlier(at: int, offset: str, months: int) -> int:
 
 
 Span = Callable[[Group, Query], tuple[int, int]]
-"""From when to when (µs, inclusive) ``now`` may be, for a group to be what a branch wants; empty if the first is larger."""
+"""From when to when (µs, inclusive) ``now`` may be for a branch to want the group; empty if the first is larger."""
 
 
 def within(group: Group, query: Query) -> tuple[int, int]:
@@ -155,21 +155,26 @@ def _end(group: Group) -> int:
 
 def pool(deck: Deck, query: Query, name: object, span: Span, suits: Callable[[Group], bool]) -> tuple[Group, ...]:
     """The groups that ``suits`` and for which there is a ``now``; computed once per ``name`` and query."""
-    key = (name, query.lab.code, query.window, query.months, query.tie)
+    key = (name, query.lab.code, query.window, query.months)
     if key not in deck.pools:
         deck.pools[key] = tuple(group for group in query.lab.groups if suits(group) and _any(span, group, query))
     return deck.pools[key]
 
 
 def _any(span: Span, group: Group, query: Query) -> bool:
+    low, high = _bounds(span, group, query)
+    return low <= high
+
+
+def _bounds(span: Span, group: Group, query: Query) -> tuple[int, int]:
+    # Whole seconds: prompts show no fractions, and what counts is what they show.
     low, high = span(group, query)
-    return max(low, group.chart.timeline.start) <= high
+    return -(-max(low, group.chart.timeline.start) // SECOND) * SECOND, high // SECOND * SECOND
 
 
 def moment(rng: random.Random, group: Group, span: Span, query: Query) -> tuple[int, str]:
     """A ``now`` in the span and its offset. Seconds look alike in every branch: the record's own, one off, or any."""
-    low, high = span(group, query)
-    low = max(low, group.chart.timeline.start)
+    low, high = _bounds(span, group, query)
     # Soon after a result is when people ask: the square leans to the early side.
     now = low + int((high - low) * rng.random() ** 2)
     if low < high:
@@ -186,11 +191,8 @@ def polished(rng: random.Random, now: int, like: int) -> int:
     return (now // MINUTE * MINUTE + seconds) // SECOND * SECOND
 
 
-def native(
-    deck: Deck, rng: random.Random, query: Query, name: object, span: Span, suits: Callable[[Group], bool], accept: Accept
-) -> Case | None:
-    """A case on the records as they are, None if a few draws found none (sometimes on purpose where there are very few)."""
-    groups = pool(deck, query, name, span, suits)
+def native(rng: random.Random, groups: Sequence[Group], query: Query, span: Span, accept: Accept) -> Case | None:
+    """A case on the records as they are; None if a few draws found none, at times on purpose where there are few."""
     # A handful of groups would give the same task again and again; the rest comes from scenarios.
     if not groups or rng.random() * (len(groups) + 2) > len(groups):
         return None

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fhirtasks.graph.world import World
 from fhirtasks.tasks import identity
@@ -26,7 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Result(NamedTuple):
-    """One Observation of a code. Times in µs UTC; ``value`` is None, or ``plain`` False, where it is no clear number.
+    """One Observation of a code. Times in µs UTC; ``value`` is None where there is no number.
 
     ``plain``: final, a bare number in the code's usual unit, taken at an exact time.
     """
@@ -61,7 +61,7 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Results of one chart taken at one time. ``seen``: when all are visible; ``until``: when a later one becomes so."""
+    """Results of one chart at one time. ``seen``: when all are visible; ``until``: when a later one becomes so."""
 
     chart: Chart
     first: int
@@ -97,7 +97,10 @@ class Chart:
 
 @dataclass(eq=False, slots=True)
 class Lab:
-    """One code in one world. ``decimals`` is how many digits after the point most values have, ``padded`` whether whole values show them."""
+    """One code in one world: its usual ``unit``, the texts that values have, and who has results.
+
+    ``decimals``: digits after the point in most values; ``padded``: whole values show them too.
+    """
 
     analyte: Analyte
     code: str
@@ -106,14 +109,13 @@ class Lab:
     padded: bool
     charts: tuple[Chart, ...]
     texts: dict[Decimal, str]
-    whole_minutes: bool
     unclear: frozenset[str]
     """Patients with undated results of this code: never sampled."""
     groups: tuple[Group, ...] = ()
 
     @property
     def step(self) -> Decimal:
-        """The difference between adjacent printed values; the usual laboratory step where values are printed to the last bit."""
+        """The difference between adjacent printed values; laboratories' usual one where the last bit is printed."""
         return self.analyte.step if self.decimals > 4 else Decimal(1).scaleb(-self.decimals)
 
     def text(self, value: Decimal) -> str:
@@ -129,7 +131,7 @@ class Lab:
 
 @dataclass(frozen=True, slots=True)
 class Deck:
-    """All that sampling needs of a world. ``pools`` caches which groups suit a branch, ``usable`` which labs a family."""
+    """All that sampling needs of a world. ``pools`` caches which groups suit a branch, ``usable`` which labs."""
 
     labs: dict[str, Lab]
     timelines: dict[str, Timeline]
@@ -214,7 +216,7 @@ def _labs(world: World, timelines: dict[str, Timeline]) -> dict[str, Lab]:
         "where type = 'Observation' and patient is not null and list_has_any(codes, ?) order by patient, date_lo, id",
         [tokens],
     ).fetchall()
-    by_code: defaultdict[str, list[tuple[object, ...]]] = defaultdict(list)
+    by_code: defaultdict[str, list[tuple[Any, ...]]] = defaultdict(list)
     for codes, *rest in rows:
         for code in sorted({token.rpartition("|")[2] for token in codes} & BY_CODE.keys()):
             by_code[code].append(tuple(rest))
@@ -225,7 +227,7 @@ def _labs(world: World, timelines: dict[str, Timeline]) -> dict[str, Lab]:
     return labs
 
 
-def _lab(code: str, rows: list[tuple[object, ...]], timelines: dict[str, Timeline]) -> Lab | None:
+def _lab(code: str, rows: list[tuple[Any, ...]], timelines: dict[str, Timeline]) -> Lab | None:
     units = Counter(str(row[6]) for row in rows if row[5] is not None and row[6])
     if not units:
         return None
@@ -262,7 +264,6 @@ def _lab(code: str, rows: list[tuple[object, ...]], timelines: dict[str, Timelin
     lab = Lab(
         BY_CODE[code], code, unit, usual, any("." in text for text in whole), charts,
         {Decimal(text): text for text in sorted(texts)},
-        all(result.time % MINUTE == 0 for chart in charts for result in chart.results),
         frozenset(undated),
     )  # fmt: skip
     lab.groups = tuple(group for chart in charts for group in chart.groups)

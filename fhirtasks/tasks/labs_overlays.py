@@ -1,4 +1,4 @@
-"""Scenarios for cases that the records lack: made from the patient's own results, so that nothing but the content differs."""
+"""Scenarios for cases that the records lack, made from the patient's own results: nothing but the content differs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Overlay:
         """What is visible now, by time and id."""
         return sorted(self.results.values())
 
-    def case_(self) -> Case:
+    def edited(self) -> Case:
         """The edited case."""
         add = tuple(self.added[key] for key in sorted(self.added))
         hide = tuple(f"Observation/{key}" for key in sorted(self.hidden))
@@ -109,7 +109,7 @@ def _result(identifier: str, time: int, raw: str) -> Result:
 
 
 def digits_between(rng: random.Random, lab: Lab, low: Decimal, high: Decimal) -> str | None:
-    """A value in [low, high) as this world prints it: one that occurs if there is one, else a new one of the same precision."""
+    """A value in [low, high) as this world prints it: one that occurs, else one of the same precision."""
     known = [value for value in sorted(lab.texts) if low <= value < high]
     if known:
         return lab.texts[rng.choice(known)]
@@ -146,7 +146,7 @@ def at_edge(edit: Overlay, query: Query, delta: int) -> bool:
     return aged(edit, now - (query.window or 0) - delta * SECOND)
 
 
-def tied(edit: Overlay, rng: random.Random) -> bool:
+def tied(edit: Overlay, rng: random.Random, _query: Query) -> bool:
     """A second result at the newest time, with another value: an older one that moved there, else a new one."""
     newest = edit.ordered[-1]
     others = [one for one in edit.ordered[:-1] if one.plain and one.value != newest.value]
@@ -156,7 +156,7 @@ def tied(edit: Overlay, rng: random.Random) -> bool:
     return bool(digits) and edit.clone(newest, newest.time, rng.choice(digits), f"tie {rng.random()}")
 
 
-def shuffled(edit: Overlay, rng: random.Random) -> bool:
+def shuffled(edit: Overlay, rng: random.Random, _query: Query) -> bool:
     """The newest result is neither first nor last by id: it changes bodies with one in between."""
     while len(edit.results) < 3:
         if not added_before(edit, rng, 1):
@@ -215,12 +215,12 @@ def filled(edit: Overlay, rng: random.Random, query: Query, count: int) -> bool:
     return True
 
 
-def paged(edit: Overlay, rng: random.Random) -> bool:
+def paged(edit: Overlay, rng: random.Random, _query: Query) -> bool:
     """More results than one page holds."""
     return added_before(edit, rng, max(0, PAGE + rng.randrange(1, 9) - len(edit.results)))
 
 
-def future(edit: Overlay, rng: random.Random) -> bool:
+def future(edit: Overlay, rng: random.Random, _query: Query) -> bool:
     """A result dated after ``now``: the chart's next one, shown too early, else a new one."""
     later = [one for one in edit.case.chart.results if one.time > edit.case.now]
     if later:
@@ -236,7 +236,7 @@ def future(edit: Overlay, rng: random.Random) -> bool:
     return time > edit.case.now and edit.clone(newest, time, rng.choice(texts), f"future {rng.random()}")
 
 
-def hidden(edit: Overlay) -> bool:
+def hidden(edit: Overlay, _rng: random.Random, _query: Query) -> bool:
     """Nothing of this code is left."""
     for one in edit.ordered:
         edit.hide(one)

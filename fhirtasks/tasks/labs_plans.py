@@ -1,4 +1,4 @@
-"""The branches of the labs families: which records show them, what a drawn case must be, and the scenario where none is."""
+"""The branches of the labs families: which records show them, what a drawn case must be, the scenario if none is."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fhirtasks.graph.world import World
 from fhirtasks.tasks import labs_cases as cases
 from fhirtasks.tasks import labs_overlays as overlays
 from fhirtasks.tasks.labs_cases import PAGE, TRIES, Accept, Case, Query, Reading, Span
-from fhirtasks.tasks.labs_charts import DAY, SECOND, Deck, Group
+from fhirtasks.tasks.labs_charts import DAY, MINUTE, SECOND, Deck, Group
 from fhirtasks.tasks.labs_overlays import Overlay
 
 Suits = Callable[[Group], bool]
@@ -31,9 +31,9 @@ def several(group: Group) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One branch. ``name`` keys the pool: it must say everything that ``span`` and ``suits`` depend on besides the query.
+    """One branch. ``name`` keys the pool: it says everything that ``span`` and ``suits`` depend on besides the query.
 
-    ``accept`` has the last word on native and edited cases alike. ``base`` is the span of cases that ``edit`` starts from.
+    ``accept`` has the last word on native and edited cases alike. ``base`` is the span that ``edit`` starts from.
     """
 
     name: object
@@ -52,7 +52,8 @@ def draw(world: World, deck: Deck, rng: random.Random, query: Query, plan: Plan)
 
 def draw_native(deck: Deck, rng: random.Random, query: Query, plan: Plan) -> Case | None:
     """A case of the branch on the records as they are."""
-    return cases.native(deck, rng, query, plan.name, plan.span, plan.suits, plan.accept)
+    groups = cases.pool(deck, query, plan.name, plan.span, plan.suits)
+    return cases.native(rng, groups, query, plan.span, plan.accept)
 
 
 def draw_edited(world: World, deck: Deck, rng: random.Random, query: Query, plan: Plan) -> Case | None:
@@ -62,8 +63,13 @@ def draw_edited(world: World, deck: Deck, rng: random.Random, query: Query, plan
         group = rng.choice(groups)
         now, offset = cases.moment(rng, group, plan.base, query)
         edit = Overlay(world, Case(group.chart, now, offset, group.chart.seen(now)), query)
-        if plan.edit and edit.results and all(one.plain for one in edit.results.values()) and plan.edit(edit, rng, query):
-            edited = edit.case_()
+        if (
+            plan.edit
+            and edit.results
+            and all(one.plain for one in edit.results.values())
+            and plan.edit(edit, rng, query)
+        ):
+            edited = edit.edited()
             if cases.accepted(edited, query, plan.accept):
                 return edited
     return None
@@ -79,24 +85,30 @@ def draw_absent(world: World, deck: Deck, rng: random.Random, query: Query) -> C
     case = cases.unmeasured(deck, rng, query)
     if case is not None:
         return case
-    plan = Plan("hidden", lambda case, _reading, _query: not case.results, suits=lambda _: False,
-                edit=lambda edit, _rng, _query: overlays.hidden(edit))  # fmt: skip
-    return draw(world, deck, rng, query, plan)
+    return draw_edited(world, deck, rng, query, Plan("hidden", _is_empty, edit=overlays.hidden))
 
 
-def draw_future(world: World, deck: Deck, rng: random.Random, query: Query, extra: Accept, base: Span) -> Case | None:
-    """A result dated after ``now`` that should not be there yet, on top of one before it."""
+def _is_empty(case: Case, _reading: Reading, _query: Query) -> bool:
+    return not case.results
+
+
+def draw_future(
+    world: World, deck: Deck, rng: random.Random, query: Query, base: Span, *, matters: Accept | None = None
+) -> Case | None:
+    """A result dated after ``now`` that should not be there yet, of another value than the newest one before it."""
 
     def accept(case: Case, reading: Reading, query: Query) -> bool:
-        ahead = [one for one in case.results if one.time > case.now]
         clinical = cases.read(case, replace(query, mode="clinical", tie="highest"))
+        latest = case.results[-1]
         return (
-            bool(ahead) and clinical is not None and bool(clinical.counted) and extra(case, reading, query)
-            and len(clinical.newest) == 1 and ahead[-1].value != clinical.newest[0].value
-        )  # fmt: skip
+            clinical is not None
+            and latest.time > case.now
+            and len(clinical.newest) == 1
+            and latest.value != clinical.newest[0].value
+            and (matters is None or matters(case, reading, query))
+        )
 
-    plan = Plan("future", accept, suits=lambda _: False, edit=lambda edit, rng, _: overlays.future(edit, rng), base=base)
-    return draw(world, deck, rng, query, plan)
+    return draw_edited(world, deck, rng, query, Plan("future", accept, edit=overlays.future, base=base))
 
 
 # What a drawn case must be, whatever it was drawn from.
@@ -156,104 +168,51 @@ def whole_second(group: Group) -> bool:
 
 # Plans that several families share.
 
-PRESENT = Plan("present", is_present, edit=lambda edit, rng, query: overlays.aged(
-    edit, edit.case.now - rng.randrange(1, (query.window or DAY) // SECOND // 60) * 60 * SECOND))  # fmt: skip
-OUTSIDE = Plan(
-    "outside",
-    is_outside,
-    cases.outside,
-    edit=lambda edit, rng, query: overlays.aged(
-        edit, edit.ordered[-1].time - ((query.window or 0) // DAY + rng.randrange(1, 9)) * DAY
-    ),
-)
-TIE = Plan("tie", is_tie, suits=several, edit=lambda edit, rng, _: overlays.tied(edit, rng))
-UNORDERED = Plan("unordered", is_unordered, edit=lambda edit, rng, _: overlays.shuffled(edit, rng))
-PAGED = Plan(
-    "paged", is_paged, suits=lambda group: single(group) and group.last >= PAGE, edit=lambda edit, rng, _: overlays.paged(edit, rng)
-)
-EDGES = {
-    name: Plan(name, is_edge(delta), cases.edge(delta), whole_second, lambda edit, _, query, d=delta: overlays.at_edge(edit, query, d))  # type: ignore[misc]
-    for name, delta in (("edge_exact", 0), ("edge_inside", -1), ("edge_outside", 1))
+
+def edge_edit(delta: int) -> Edit:
+    """The scenario whose newest result is ``delta`` seconds beyond the limit."""
+
+    def edit(edit: Overlay, _rng: random.Random, query: Query) -> bool:
+        return overlays.at_edge(edit, query, delta)
+
+    return edit
+
+
+def _recent(edit: Overlay, rng: random.Random, query: Query) -> bool:
+    minutes = (query.window or DAY) // MINUTE
+    return overlays.aged(edit, edit.case.now - rng.randrange(1, minutes) * MINUTE)
+
+
+def _old(edit: Overlay, rng: random.Random, query: Query) -> bool:
+    days = (query.window or 0) // DAY + rng.randrange(1, 9)
+    return overlays.aged(edit, edit.ordered[-1].time - days * DAY)
+
+
+def beyond_page(group: Group) -> bool:
+    """One plain result, after at least a page of others."""
+    return single(group) and group.last >= PAGE
+
+
+EDGES = (("edge_exact", 0), ("edge_inside", -1), ("edge_outside", 1))
+"""How many seconds the deciding result is older than the limit."""
+
+EVER_PLANS = {
+    "present": Plan("present", is_present, edit=_recent),
+    "tie": Plan("tie", is_tie, suits=several, edit=overlays.tied),
+    "unordered": Plan("unordered", is_unordered, edit=overlays.shuffled),
+    "many_pages": Plan("paged", is_paged, suits=beyond_page, edit=overlays.paged),
 }
-
-
-# The mean's own: its edge result may stand beside newer ones.
-
-
-def _edge_span(delta: int) -> Span:
-    def span(group: Group, query: Query) -> tuple[int, int]:
-        now = group.time + (query.window or 0) + delta * SECOND
-        return (now, now) if group.seen <= now <= group.chart.timeline.end else (1, 0)
-
-    return span
-
-
-def _is_mean_edge(delta: int) -> Accept:
-    def accept(case: Case, reading: Reading, query: Query) -> bool:
-        at = case.now - (query.window or 0) - delta * SECOND
-        edge = [one for one in case.results if one.time == at]
-        if len(edge) != 1 or not edge[0].plain:
-            return False
-        values = [one.value for one in reading.counted if one.value is not None]
-        others = [one.value for one in reading.counted if one.value is not None and one.time != at]
-        if delta > 0:
-            return not values or _mean([*values, edge[0].value or Decimal(0)]) != _mean(values)
-        return not others or _mean(others) != _mean(values)
-
-    return accept
-
-
-def _mean(values: list[Decimal]) -> Decimal:
-    return sum(values, Decimal(0)) / len(values)
-
-
-def _is_single(case: Case, reading: Reading, query: Query) -> bool:
-    return len(reading.counted) == 1 and is_present(case, reading, query)
-
-
-def _is_several(case: Case, reading: Reading, query: Query) -> bool:
-    start = case.now - (query.window or 0)
-    return 2 <= len(reading.counted) <= PAGE and reading.counted[0].time >= start + 2 * SECOND and _varied(reading)
-
-
-def _is_mean_paged(_case: Case, reading: Reading, _query: Query) -> bool:
-    return len(reading.counted) > PAGE and _varied(reading)
-
-
-def _varied(reading: Reading) -> bool:
-    return len({one.value for one in reading.counted}) > 1
-
-
-def mean_matters(_case: Case, reading: Reading, _query: Query) -> bool:
-    """For a future-dated result: there is a mean to spoil."""
-    return bool(reading.counted)
-
-
-MEAN_PLANS = {
-    "single": Plan("single", _is_single, edit=PRESENT.edit),
-    "several": Plan(
-        "several", _is_several, edit=lambda edit, rng, query: overlays.filled(edit, rng, query, rng.randrange(2, 7))
-    ),
-    "many_pages": Plan(
-        "many_pages", _is_mean_paged, suits=lambda group: single(group) and group.last >= PAGE,
-        edit=lambda edit, rng, query: overlays.filled(edit, rng, query, PAGE + rng.randrange(1, 9)),
-    ),
-    "outside": OUTSIDE,
-    **{
-        name: Plan(
-            f"mean {name}", _is_mean_edge(delta), _edge_span(delta), whole_second,
-            lambda edit, _, query, d=delta: overlays.at_edge(edit, query, d),  # type: ignore[misc]
-        )
-        for name, delta in (("edge_exact", 0), ("edge_inside", -1), ("edge_outside", 1))
-    },
-}  # fmt: skip
+WINDOW_PLANS = EVER_PLANS | {
+    "outside": Plan("outside", is_outside, cases.outside, edit=_old),
+    **{name: Plan(name, is_edge(delta), cases.edge(delta), whole_second, edge_edit(delta)) for name, delta in EDGES},
+}
 
 
 # Values on purpose: tiers, and both sides of each boundary.
 
 
 def value_plan(name: str, low: Decimal, high: Decimal, rule: str) -> Plan:
-    """The newest value lies in [low, high); equal bounds mean exactly that value. ``rule`` tells apart equally named plans."""
+    """The newest value lies in [low, high); equal bounds mean exactly that. ``rule`` is part of the name."""
 
     def fits(value: Decimal | None) -> bool:
         return value is not None and (value == low if low == high else low <= value < high)
@@ -277,8 +236,8 @@ def tie_across(limit: Decimal, low: Decimal, high: Decimal, rule: str) -> Plan:
         numbers = [value for value in values if value is not None]
         return len(numbers) > 1 and low <= min(numbers) <= limit < max(numbers) < high
 
-    def edit(edit: Overlay, rng: random.Random, _query: Query) -> bool:
-        if not overlays.tied(edit, rng):
+    def edit(edit: Overlay, rng: random.Random, query: Query) -> bool:
+        if not overlays.tied(edit, rng, query):
             return False
         step = edit.lab.step
         sides = [

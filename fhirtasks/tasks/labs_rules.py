@@ -1,13 +1,14 @@
 """Dosing rules, thresholds, ages and order codes of the labs families: clinical data, each with its source.
 
-Magnesium: Kraft MD et al., Treatment of electrolyte disorders in adult patients in the intensive care unit, Am J Health Syst Pharm
-2005;62:1663-82: 1 to 4 g magnesium sulfate IV for 1.0 to 1.5 mg/dL, 4 to 8 g below 1.0 mg/dL, no faster than 1 g/h; the usual lower
-reference limit is 1.6 to 1.9 mg/dL. The first rule is the one of MedAgentBench (Jiang et al., NEJM AI 2025).
-Potassium: Cohn JN et al., New guidelines for potassium replacement in clinical practice, Arch Intern Med 2000;160:2429-36: replace
-below 3.5 mmol/L, keep 4.0 in heart disease; a fall of 0.3 mmol/L stands for about 100 mmol, and 10 mEq by mouth per 0.1 is
-the common bedside rule (also MedAgentBench's). No dose above 120 mEq is asked for.
-A1C: American Diabetes Association, Standards of Care in Diabetes 2024, section 6: at least twice a year in stable patients; MedAgentBench
-and many hospital protocols accept a result of the past year.
+Magnesium: Kraft MD et al., Treatment of electrolyte disorders in adult patients in the intensive care unit, Am J Health
+Syst Pharm 2005;62:1663-82: 1 to 4 g magnesium sulfate IV for 1.0 to 1.5 mg/dL, 4 to 8 g below 1.0 mg/dL, no faster than
+1 g/h; the usual lower reference limit is 1.6 to 1.9 mg/dL. The first rule is the one of MedAgentBench (Jiang et al.,
+NEJM AI 2025).
+Potassium: Cohn JN et al., New guidelines for potassium replacement in clinical practice, Arch Intern Med
+2000;160:2429-36: replace below 3.5 mmol/L, keep 4.0 in heart disease; a fall of 0.3 mmol/L stands for about 100 mmol,
+and 10 mEq by mouth per 0.1 is the common bedside rule (also MedAgentBench's). No dose above 120 mEq is asked for.
+A1C: American Diabetes Association, Standards of Care in Diabetes 2024, section 6: at least twice a year in stable
+patients; MedAgentBench and many hospital protocols accept a result of the past year.
 Codes: RxNorm ingredients (NLM), ATC (WHO), NDC as MedAgentBench orders them, LOINC, SNOMED CT International.
 """
 
@@ -33,6 +34,15 @@ class MagnesiumRule:
     mild: tuple[str, str]
     moderate: tuple[str, str]
     severe: tuple[str, str]
+
+    def slots(self) -> dict[str, str]:
+        """The rule as prompts and graders are told it."""
+        return {
+            "low_at_or_below": self.low_at_or_below, "moderate_below": self.moderate_below,
+            "severe_below": self.severe_below, "mild_dose": self.mild[0], "mild_hours": self.mild[1],
+            "moderate_dose": self.moderate[0], "moderate_hours": self.moderate[1],
+            "severe_dose": self.severe[0], "severe_hours": self.severe[1],
+        }  # fmt: skip
 
     def tier(self, value: Decimal) -> tuple[str, str] | None:
         """(dose, hours) for a value, None if it is normal."""
@@ -69,6 +79,10 @@ class PotassiumRule:
     step: str
     step_dose: str
 
+    def slots(self) -> dict[str, str]:
+        """The rule as prompts and graders are told it."""
+        return {"threshold": self.threshold, "step": self.step, "step_dose": self.step_dose}
+
     def dose(self, value: Decimal) -> Decimal:
         """mEq, unrounded."""
         return (Decimal(self.threshold) - value) / Decimal(self.step) * Decimal(self.step_dose)
@@ -102,6 +116,3 @@ A1C_ORDERS = ((LOINC, "4548-4"), (LOINC, "17856-6"), (SNOMED, "43396009"))
 
 WHEN_ABSENT = ("order the test", "order nothing")
 """The two rules of ``a1c_reorder`` for a patient without a result. Compat knows the first only."""
-
-WINDOW_HOURS = (24, 24, 24, 12, 48)
-MEAN_WINDOW_HOURS = (24, 24, 24, 48, 72, 168)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from calendar import isleap
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 
 from fhirtasks.episodes.types import Mode
@@ -35,10 +36,11 @@ def sample(world: World, rng: random.Random, branch: str, mode: Mode) -> Draft |
     scenario = Scenario()
     living = twins.living(world)
     if branch == "leap_day_birth":
-        native = tuple(row for row in living if row.birthdate.endswith("-02-29"))
-        row, found = twins.pick(rng, native, tuple(one for one in living if one not in native))
-        if not found:
-            row, scenario = twins.reborn(world, row, _leap_day_near(row.birthdate))
+        row, _ = twins.pick(rng, _leap_born(world), living)
+        if not row.birthdate.endswith("-02-29"):
+            leap_day = _leap_day_near(row.birthdate)
+            scenario = twins.reborn(world, row, leap_day)
+            row = replace(row, birthdate=leap_day)
     else:
         row = rng.choice(living)
         if row.birthdate.endswith("-02-29"):
@@ -105,6 +107,14 @@ def _day(born: date, branch: str, rng: random.Random, years: list[int]) -> date 
     day = date(year, 1, 1) + timedelta(days=rng.randrange(365))
     near = abs((day - born.replace(year=year)).days) <= 1 or (day.month, day.day) == (2, 29)
     return None if near or completed_years(born, day) < 1 else day
+
+
+def _leap_born(world: World) -> tuple[PatientRow, ...]:
+    key = (__name__, "leap born")
+    if key not in world.memo:
+        world.memo[key] = tuple(row for row in twins.living(world) if row.birthdate.endswith("-02-29"))
+    rows: tuple[PatientRow, ...] = world.memo[key]
+    return rows
 
 
 def _leap_day_near(birthdate: str) -> str:

@@ -82,7 +82,7 @@ def missing(world: World) -> str | None:
     if not twins.subjects(world):
         return "a Patient with a name and a full birthDate"
     if not _holders(world, "clinical"):
-        return "Patient.identifier"
+        return "a Patient.identifier with a type or a system"
     return None
 
 
@@ -95,9 +95,7 @@ def sample(world: World, rng: random.Random, branch: str, mode: Mode) -> Draft |
     wording = rng.choice(LOOKUP)
     scenario = Scenario()
     if branch in ("same_name", "same_birth_date"):
-        sharing = twins.same_name(world) if branch == "same_name" else twins.same_birthdate(world)
-        able = set(holders)
-        row, native = twins.pick(rng, tuple(one for one in sharing if one in able), holders)
+        row, native = twins.pick(rng, _natives(world, branch, mode), holders)
         now = timeline.draw(world, row.id, rng)
         if now is None:
             return None
@@ -105,7 +103,7 @@ def sample(world: World, rng: random.Random, branch: str, mode: Mode) -> Draft |
             made = (twins.namesake if branch == "same_name" else twins.birthday_twin)(world, row, rng, now.instant)
             if made is None:
                 return None
-            scenario = made[1]
+            scenario = made
         elif not _twin_visible(world, row, branch, now.instant):
             return None
         name, birthdate, answer = row.name, row.birthdate, kind.of(row)
@@ -162,6 +160,15 @@ def _holders(world: World, mode: Mode) -> tuple[PatientRow, ...]:
     if key not in world.memo:
         kind = asked(world, mode)
         world.memo[key] = tuple(row for row in twins.subjects(world) if kind is not None and kind.of(row))
+    rows: tuple[PatientRow, ...] = world.memo[key]
+    return rows
+
+
+def _natives(world: World, branch: str, mode: Mode) -> tuple[PatientRow, ...]:
+    key = (__name__, branch, mode)
+    if key not in world.memo:
+        sharing = twins.same_name if branch == "same_name" else twins.same_birthdate
+        world.memo[key] = sharing(world, _holders(world, mode))
     rows: tuple[PatientRow, ...] = world.memo[key]
     return rows
 

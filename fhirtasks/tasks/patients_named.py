@@ -50,9 +50,7 @@ def subject(world: World, rng: random.Random, branch: str, mode: Mode, *, by_the
     scenario = Scenario()
     if branch == NEAR_IDENTITY:
         same_name = rng.random() < 0.7
-        able = set(adults)
-        sharing = twins.same_name(world) if same_name else twins.same_birthdate(world)
-        row, native = twins.pick(rng, tuple(one for one in sharing if one in able), adults)
+        row, native = twins.pick(rng, _natives(world, same_name=same_name), adults)
         now = timeline.draw(world, row.id, rng, _of_age(row))
         if now is None:
             return None
@@ -65,7 +63,7 @@ def subject(world: World, rng: random.Random, branch: str, mode: Mode, *, by_the
             twin = (twins.namesake if same_name else twins.birthday_twin)(world, row, rng, now.instant)
             if twin is None:
                 return None
-            scenario = twin[1]
+            scenario = twin
     else:
         row = rng.choice(adults)
         now = timeline.draw(world, row.id, rng, _of_age(row))
@@ -76,6 +74,15 @@ def subject(world: World, rng: random.Random, branch: str, mode: Mode, *, by_the
     else:
         who = describe(world, row.id, rng, mode, now.instant)
     return None if who is None else Subject(row, who, now, scenario)
+
+
+def _natives(world: World, *, same_name: bool) -> tuple[PatientRow, ...]:
+    key = (__name__, "natives", same_name)
+    if key not in world.memo:
+        sharing = twins.same_name if same_name else twins.same_birthdate
+        world.memo[key] = sharing(world, twins.adults(world))
+    rows: tuple[PatientRow, ...] = world.memo[key]
+    return rows
 
 
 def _of_age(row: PatientRow) -> int:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import random
 import string
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from fhirtasks.fhir.jsontext import Json, dumps, loads
 from fhirtasks.graph.scenario import Scenario
 from fhirtasks.graph.world import World
 from fhirtasks.tasks import timeline
-from fhirtasks.tasks.identity import PatientRow, fold, index
+from fhirtasks.tasks.identity import PatientRow, fold, index, official_name
 
 ONE_DAY = 86_400_000_000
 """In µs."""
@@ -61,14 +60,14 @@ def adults(world: World) -> tuple[PatientRow, ...]:
     return rows
 
 
-def same_name(world: World) -> tuple[PatientRow, ...]:
-    """Subjects who share their name with a subject of another birth date."""
-    return _sharing(world, "same_name", lambda row: fold(row.name), lambda row: row.birthdate)
+def same_name(world: World, among: tuple[PatientRow, ...]) -> tuple[PatientRow, ...]:
+    """Those of ``among`` who share their name with a subject of another birth date."""
+    return _sharing(world, among, lambda row: fold(row.name), lambda row: row.birthdate)
 
 
-def same_birthdate(world: World) -> tuple[PatientRow, ...]:
-    """Subjects who share their birth date with a subject of another name."""
-    return _sharing(world, "same_birthdate", lambda row: row.birthdate, lambda row: fold(row.name))
+def same_birthdate(world: World, among: tuple[PatientRow, ...]) -> tuple[PatientRow, ...]:
+    """Those of ``among`` who share their birth date with a subject of another name."""
+    return _sharing(world, among, lambda row: row.birthdate, lambda row: fold(row.name))
 
 
 def pick(rng: random.Random, native: tuple[PatientRow, ...], others: tuple[PatientRow, ...]) -> tuple[PatientRow, bool]:
@@ -79,39 +78,39 @@ def pick(rng: random.Random, native: tuple[PatientRow, ...], others: tuple[Patie
     return rng.choice(others), False
 
 
-def namesake(world: World, row: PatientRow, rng: random.Random, now: int) -> tuple[PatientRow, Scenario] | None:
-    """Another patient, visible at ``now``, who is given the row's name for one task and keeps its own birth date."""
-
-    def rename(body: dict[str, Json]) -> None:
-        official = loads(_raw(world, row.id))["name"]
-        body["name"] = [
-            {key: value for key, value in name.items() if key not in ("prefix", "suffix")} for name in official
-        ]
-
+def namesake(world: World, row: PatientRow, rng: random.Random, now: int) -> Scenario | None:
+    """Another patient, visible at ``now``, gets the row's name and keeps its own birth date; None without any."""
     donor = _donor(world, row, rng, now, lambda one: one.birthdate != row.birthdate)
     if donor is None:
         return None
-    twin = replace(donor, name=row.name, names=row.names, given=row.given, family=row.family)
-    return twin, _changed(world, donor, rename)
+    body = loads(_raw(world, donor.id))
+    # Only what makes the name: a prefix, a use, a maiden name stay the donor's.
+    theirs, ours = official_name(body["name"]), official_name(loads(_raw(world, row.id))["name"])
+    for key in ("given", "family"):
+        if key in ours:
+            theirs[key] = ours[key]
+        else:
+            theirs.pop(key, None)
+    if "text" in theirs:
+        theirs["text"] = theirs["text"].replace(donor.name, row.name) if donor.name in theirs["text"] else row.name
+    _narrate(body, donor.given, row.given)
+    _narrate(body, donor.family, row.family)
+    return Scenario(add=(dumps(body),))
 
 
-def birthday_twin(world: World, row: PatientRow, rng: random.Random, now: int) -> tuple[PatientRow, Scenario] | None:
-    """Another patient, visible at ``now``, who is given the row's birth date for one task and keeps its own name."""
-
-    def move(body: dict[str, Json]) -> None:
-        body["birthDate"] = row.birthdate
-
+def birthday_twin(world: World, row: PatientRow, rng: random.Random, now: int) -> Scenario | None:
+    """Another patient, visible at ``now``, gets the row's birth date and keeps its own name; None without any."""
     donor = _donor(world, row, rng, now, lambda one: fold(one.name) != fold(row.name))
-    return None if donor is None else (replace(donor, birthdate=row.birthdate), _changed(world, donor, move))
+    return None if donor is None else reborn(world, donor, row.birthdate)
 
 
-def reborn(world: World, row: PatientRow, birthdate: str) -> tuple[PatientRow, Scenario]:
-    """The row with another birth date."""
-
-    def move(body: dict[str, Json]) -> None:
-        body["birthDate"] = birthdate
-
-    return replace(row, birthdate=birthdate), _changed(world, row, move)
+def reborn(world: World, row: PatientRow, birthdate: str) -> Scenario:
+    """The patient gets another birth date."""
+    # The resource keeps its id, identifiers, metadata and place: a Bundle with it looks as it always did.
+    body = loads(_raw(world, row.id))
+    body["birthDate"] = birthdate
+    _narrate(body, row.birthdate, birthdate)
+    return Scenario(add=(dumps(body),))
 
 
 def near_date(birthdate: str, rng: random.Random) -> str:
@@ -133,9 +132,9 @@ def near_date(birthdate: str, rng: random.Random) -> str:
 
 def near_name(world: World, row: PatientRow, rng: random.Random) -> str:
     """The row's name with one sign off (changed, dropped, doubled or transposed), or with another's given name."""
-    others = [one.given for one in subjects(world) if one.given and fold(one.given) != fold(row.given)]
-    if row.given and others and rng.random() < 0.3:
-        return " ".join(row.name.replace(row.given, rng.choice(others), 1).split())
+    other = rng.choice(subjects(world)).given
+    if row.given and other and fold(other) != fold(row.given) and rng.random() < 0.3:
+        return " ".join(row.name.replace(row.given, other, 1).split())
     digits = [place for place, sign in enumerate(row.name) if sign.isdigit()]
     letters = [place for place, sign in enumerate(row.name) if sign.isascii() and sign.isalpha() and place]
     # In names such as Patient_10007795 only the digits tell people apart.
@@ -169,18 +168,15 @@ def unknown_name(world: World, rng: random.Random) -> str | None:
 
 
 def _sharing(
-    world: World, name: str, shared: Callable[[PatientRow], str], distinct: Callable[[PatientRow], str]
+    world: World,
+    among: tuple[PatientRow, ...],
+    shared: Callable[[PatientRow], str],
+    distinct: Callable[[PatientRow], str],
 ) -> tuple[PatientRow, ...]:
-    key = (__name__, name)
-    if key not in world.memo:
-        groups: dict[str, list[PatientRow]] = {}
-        for row in subjects(world):
-            groups.setdefault(shared(row), []).append(row)
-        world.memo[key] = tuple(
-            row for row in subjects(world) if len({distinct(one) for one in groups[shared(row)]}) > 1
-        )
-    rows: tuple[PatientRow, ...] = world.memo[key]
-    return rows
+    groups: dict[str, set[str]] = {}
+    for row in subjects(world):
+        groups.setdefault(shared(row), set()).add(distinct(row))
+    return tuple(row for row in among if len(groups[shared(row)]) > 1)
 
 
 def _donor(
@@ -198,11 +194,9 @@ def _donor(
     return rng.choice(alike or fitting) if fitting else None
 
 
-def _changed(world: World, row: PatientRow, change: Callable[[dict[str, Json]], None]) -> Scenario:
-    # The resource keeps its id, identifiers, metadata and place: a Bundle with it looks as it always did.
-    body = loads(_raw(world, row.id))
-    change(body)
-    return Scenario(add=(dumps(body),))
+def _narrate(body: dict[str, Json], old: str, new: str) -> None:
+    if old and new and old in body.get("text", {}).get("div", ""):
+        body["text"]["div"] = body["text"]["div"].replace(old, new)
 
 
 def _raw(world: World, patient: str) -> str:

@@ -188,6 +188,15 @@ def test_clinical_refusals_show_the_outcome() -> None:
     assert environment.episode().writes == ()
 
 
+def test_half_an_emoji_harms_nothing() -> None:
+    environment, service = opened("clinical")
+    assert text(environment, f'POST {BASE}Observation\n{{"a":"\\ud83d"}}') == "Invalid POST request"
+    environment.step(f"GET {BASE}Patient?name=\ud83d")
+    assert service.requests == [("GET", f"{BASE}Patient?name=?", None)]
+    environment.step('FINISH(["\\ud83d"])')
+    assert environment.episode().status == "completed"
+
+
 def test_clinical_reads_by_id() -> None:
     environment, service = opened("clinical")
     environment.step(f"GET {BASE}Patient/p1")

@@ -105,8 +105,8 @@ def test_compat_cuts_the_result_blindly(raw: str, result: str) -> None:
 
 
 def test_compat_accepts_what_pythons_json_accepts() -> None:
-    action = parse("POST http://h/x\n[NaN, Infinity]", "compat")
-    assert isinstance(action, Post) and len(action.body) == 2
+    action = parse("POST http://h/x\n[NaN, Infinity, 1e99999999999999999999, 1e-99999999999999999999]", "compat")
+    assert isinstance(action, Post) and action.body[1:] == [float("inf"), float("inf"), 0]
 
 
 @pytest.mark.parametrize(
@@ -119,6 +119,8 @@ def test_compat_accepts_what_pythons_json_accepts() -> None:
         ('FINISH([1.0, "a)"])\n', Finish([Decimal("1.0"), "a)"])),
         ("FINISH( [ ] )", Finish([])),
         ("FINISH([\n1\n])", Finish([1])),
+        ("FINISH([1E300])", Finish([Decimal("1E+300")])),
+        ("FINISH([" + "[],{}," * 99 + "1])", Finish([[], {}] * 99 + [1])),
     ],
 )
 def test_clinical_takes_the_text_as_it_is(raw: str, expected: Action) -> None:
@@ -132,6 +134,7 @@ def test_clinical_takes_the_text_as_it_is(raw: str, expected: Action) -> None:
         "GET http://h/x\nGET http://h/y", "```\nGET http://h/x\n```", "get http://h/x", "<think></think>GET http://h/x",
         "POST http://h/x", 'POST http://h/x {"a":1}', "FINISH([1]", "FINISH()", "FINISH(1)", 'FINISH("a")',
         "FINISH({})", "FINISH([1]) done", "FINISH([NaN])", "FINISH([1],[2])", "FINISH([1] )x",
+        "FINISH([1e99999999999999999999])", "FINISH([0.1e-301])", "FINISH(" + "[" * 101 + "]" * 101 + ")",
         "Sure: FINISH([1])", "FINISH(" + "[" * 100_000 + ")",
     ],
 )  # fmt: skip
@@ -141,7 +144,14 @@ def test_clinical_refuses_and_ends(raw: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "raw", ["POST http://h/x\nnot json", "POST http://h/x\n{}\n{}", "POST http://h/x\n", "POST http://h/x\n[NaN]"]
+    "raw",
+    [
+        "POST http://h/x\nnot json",
+        "POST http://h/x\n[1e999]",
+        "POST http://h/x\n{}\n{}",
+        "POST http://h/x\n",
+        "POST http://h/x\n[NaN]",
+    ],
 )
 def test_clinical_a_post_without_json_is_answered_and_goes_on(raw: str) -> None:
     action = parse(raw, "clinical")

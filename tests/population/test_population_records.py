@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from fhirtasks.errors import UserError
+from fhirtasks.fhir.jsontext import loads
+from fhirtasks.fhir.validation import validate
 from fhirtasks.population.clinical import tables
 from fhirtasks.population.identities import identity
 from fhirtasks.population.populate import generate
@@ -68,6 +70,7 @@ def test_every_shape_is_valid_r4() -> None:
         if shape not in seen:
             seen.add(shape)
             get_fhir_model_class(row["resourceType"]).model_validate_json(text)
+            assert validate(loads(text), text) == []
     assert len(seen) >= 15
 
 
@@ -165,6 +168,7 @@ def test_identities_are_apart_from_ids_and_have_planned_near_misses() -> None:
     assert days_apart >= 10
     assert same_name >= 20
     assert same_birth >= 20
+    assert sum((who.birth_date.month, who.birth_date.day) == (2, 29) for who in people) >= PATIENTS // 20
     assert not [
         pair for pair in Counter((who.given, who.family, who.birth_date) for who in people).values() if pair > 1
     ]

@@ -1,8 +1,10 @@
-"""The rows of a small world with the awkward shapes: partial dates, periods, several codings, texts alone, no id in the body."""
+"""The rows of a small world with the awkward shapes: partial dates, periods, several codings, texts alone, no id in
+the body."""
 
 from __future__ import annotations
 
 import random
+
 from fhirtasks.fhir.jsontext import dumps, loads
 
 LOINC, LOCAL = "http://loinc.org", "http://hospital.example/labs"
@@ -29,7 +31,9 @@ def _observation(rng: random.Random, patient: str, number: int) -> str:
     if rng.random() < 0.8:
         category = rng.choice(["laboratory", "vital-signs"])
         body["category"] = [{"coding": [{"system": CATEGORY, "code": category, "display": category.title()}]}]
-    concept: dict[str, object] = {"coding": [{**({"system": s} if s else {}), "code": c, "display": c} for s, c in codings]}
+    concept: dict[str, object] = {
+        "coding": [{**({"system": s} if s else {}), "code": c, "display": c} for s, c in codings]
+    }
     if not codings:
         concept = {"text": rng.choice(["BP", "Potassium, blood", "Éclair"])}
     body["code"] = concept
@@ -47,7 +51,9 @@ def _observation(rng: random.Random, patient: str, number: int) -> str:
         body["effectivePeriod"] = {"start": date}
     if rng.random() < 0.3:
         body["issued"] = rng.choice([d for d in DATES if "T" in d])
-    body["valueQuantity"] = loads(rng.choice(['{"value":1.10,"unit":"mg"}', '{"value":4,"unit":"mg"}', '{"value":1e2}']))
+    body["valueQuantity"] = loads(
+        rng.choice(['{"value":1.10,"unit":"mg"}', '{"value":4,"unit":"mg"}', '{"value":1e2}'])
+    )
     return dumps(body)
 
 

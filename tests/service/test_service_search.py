@@ -16,7 +16,7 @@ from service_doubles import LOCAL, LOINC, NOW, charts
 from fhirtasks.fhir.dates import BEGINNING, END, instant, parse_range, search_range
 from fhirtasks.graph.world import World
 from fhirtasks.service.charts import Charts, ordered
-from fhirtasks.service.query import compile_query
+from fhirtasks.service.parse import compile_query
 from fhirtasks.service.service import BASE, Service
 
 Row = tuple[str, str, str | None, str]
@@ -111,8 +111,9 @@ NAIVE: dict[str, Callable[[dict[str, Any], str, str], bool]] = {
     "status": lambda r, p, v: _token_match([("", r["status"])], v),
     "date": lambda r, p, v: _date_match(r, v),
     "_id": lambda r, p, v: r["id"] in v.split(","),
-    "encounter": lambda r, p, v: r.get("encounter", {}).get("reference", "").rpartition("/")[2].rpartition(":")[2]
-    == v.rpartition("/")[2],
+    "encounter": lambda r, p, v: (
+        r.get("encounter", {}).get("reference", "").rpartition("/")[2].rpartition(":")[2] == v.rpartition("/")[2]
+    ),
     "code:text": lambda r, p, v: any(
         _plain(t).startswith(_plain(v))
         for t in [r["code"].get("text", ""), *(c["display"] for c in r["code"].get("coding", []))]
@@ -127,7 +128,11 @@ def naive(rows: Sequence[Row], pairs: list[tuple[str, str]], now: str | None) ->
     found = []
     for type, id, patient, raw in rows:
         resource = json.loads(raw)
-        if type == "Observation" and _seen(resource, now) and all(NAIVE[n](resource, patient or "", v) for n, v in pairs):
+        if (
+            type == "Observation"
+            and _seen(resource, now)
+            and all(NAIVE[n](resource, patient or "", v) for n, v in pairs)
+        ):
             found.append(id)
     return sorted(found)
 
@@ -177,7 +182,11 @@ def test_search_equals_a_naive_filter_on_both_tiers(
     st.sampled_from(["p1", "p2", "p3,p10"]),
     st.lists(PAIR, max_size=2),
     NOWS,
-    st.lists(st.sampled_from(["date", "-date", "code", "-code", "_id", "-_id", "status", "-encounter"]), max_size=2, unique=True),
+    st.lists(
+        st.sampled_from(["date", "-date", "code", "-code", "_id", "-_id", "status", "-encounter"]),
+        max_size=2,
+        unique=True,
+    ),
 )
 def test_both_tiers_give_the_same_bytes(
     world: World, patient: str, pairs: list[tuple[str, str]], now: str | None, sort: list[str]
@@ -283,7 +292,9 @@ def test_plus_in_a_time_zone_is_understood_and_empty_values_are_ignored(world: W
     server = service(world, None)
     plain = get(server, "Observation?patient=p1&date=ge2023-11-12T10:15:00Z")
     assert ids(get(server, "Observation?patient=p1&date=ge2023-11-12T10:15:00+00:00")) == ids(plain)
-    assert ids(get(server, "Observation?patient=p1&date=ge2023-11-12T10%3A15%3A00%2B00%3A00&code=&_format=json")) == ids(plain)
+    assert ids(
+        get(server, "Observation?patient=p1&date=ge2023-11-12T10%3A15%3A00%2B00%3A00&code=&_format=json")
+    ) == ids(plain)
     post = server.request("POST", "Observation/_search", "patient=p1&date=ge2023-11-12T10:15:00Z")
     assert post.status == 200
     assert ids(json.loads(post.body)) == ids(plain)

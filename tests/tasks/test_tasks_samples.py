@@ -322,7 +322,7 @@ def test_what_a_world_lacks_is_named(make_world: Any) -> None:
     assert registry.family("patient_age").missing(world) == "a living Patient with a name and a full birthDate"
     world = make_world([partial | {"birthDate": "1980-02-03"}])
     assert registry.family("patient_age").missing(world) is None
-    assert registry.family("patient_lookup").missing(world) == "Patient.identifier"
+    assert registry.family("patient_lookup").missing(world) == "a Patient.identifier with a type or a system"
 
 
 def test_the_identifier_asked_for(make_world: Any) -> None:

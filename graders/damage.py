@@ -1,0 +1,136 @@
+"""What mutants and alternatives are made from: a correct episode, taken apart and put together again as raw texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import quote
+
+from fhirtasks.episodes.text import render
+from fhirtasks.episodes.types import Episode, Finish, Get, Post
+from fhirtasks.fhir.dates import instant
+from fhirtasks.fhir.jsontext import Json
+from fhirtasks.graph.world import World
+from fhirtasks.service.service import BASE
+from fhirtasks.tasks.types import Task
+from graders import identities
+from graders.results import FOREVER, Case, Result, select
+
+LABS = (
+    *("latest_lab", "latest_lab_in_window", "mean_lab_in_window"),
+    *("magnesium_replacement", "potassium_replacement", "a1c_reorder"),
+)
+"""Families that rest on results."""
+
+Raws = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Played:
+    """A correct episode of a task on its world, with what damages need to know about its patient's chart."""
+
+    task: Task
+    episode: Episode
+    world: World
+
+    @property
+    def clinical(self) -> bool:
+        return self.task.mode == "clinical"
+
+    @property
+    def raws(self) -> Raws:
+        return self.episode.raws
+
+    @cached_property
+    def gets(self) -> Raws:
+        return tuple(turn.raw for turn in self.episode.turns if isinstance(turn.action, Get))
+
+    @cached_property
+    def posts(self) -> tuple[Post, ...]:
+        return tuple(turn.action for turn in self.episode.turns if isinstance(turn.action, Post))
+
+    @property
+    def post_raws(self) -> Raws:
+        return tuple(turn.raw for turn in self.episode.turns if isinstance(turn.action, Post))
+
+    @property
+    def answer(self) -> list[Json]:
+        """What FINISH held; [] if that was no list."""
+        last = self.episode.turns[-1].action
+        return list(last.answer) if isinstance(last, Finish) and isinstance(last.answer, list) else []
+
+    @cached_property
+    def patient(self) -> identities.Person | None:
+        """The task's patient; None where there is none, or no such one."""
+        if self.clinical:
+            fits = identities.named(self.task, self.world)
+            return fits[0] if len(fits) == 1 else None
+        return identities.people(self.world).by_id.get(self.task.params["patient"])
+
+    @property
+    def patient_id(self) -> str:
+        return self.patient.id if self.patient is not None else self.task.params.get("patient", "")
+
+    @cached_property
+    def other(self) -> identities.Person | None:
+        """Another patient of the world who is visible now and has an identifier."""
+        now = instant(self.task.now)
+        people = identities.people(self.world).by_id
+        ids = sorted(people)
+        start = ids.index(self.patient_id) + 1 if self.patient_id in people else 0
+        for id in ids[start:] + ids[:start]:
+            one = people[id]
+            seen = one.available is None or one.available <= now
+            if id != self.patient_id and seen and one.identifiers and f"Patient/{id}" not in self.task.scenario.hide:
+                return one
+        return None
+
+    @property
+    def code(self) -> str:
+        return self.task.slots["code"]
+
+    def results(self, patient: str, low: int = -FOREVER) -> list[Result]:
+        """A patient's results of the task's code up to ``now`` (from ``low`` on), in id order."""
+        now = instant(self.task.now)
+        case = Case("", patient, self.code, now, self.task.scenario, low=low, high=now, newest=False)
+        return select([case], self.world)[""].counted
+
+    # -- put together again
+
+    def finish(self, answer: Json) -> Raws:
+        """The episode with another answer."""
+        return (*self.raws[:-1], render(Finish(answer)))
+
+    def ending(self, raw: str) -> Raws:
+        return (*self.raws[:-1], raw)
+
+    def reading(self, reads: Sequence[str]) -> Raws:
+        """The episode with other reads before the first write."""
+        return (*reads, *self.post_raws, self.raws[-1])
+
+    def before_finish(self, *raws: str) -> Raws:
+        return (*self.raws[:-1], *raws, self.raws[-1])
+
+    def posting(self, change: Callable[[Post], Post | str | None]) -> Raws | None:
+        """The episode with the first POST changed for which ``change`` gives another one; None if there is none."""
+        changed = False
+        raws = []
+        for turn in self.episode.turns:
+            raw = turn.raw
+            if isinstance(turn.action, Post) and not changed:
+                new = change(turn.action)
+                if new is not None:
+                    raw, changed = new if isinstance(new, str) else render(new), True
+            raws.append(raw)
+        return tuple(raws) if changed else None
+
+    def results_url(self, *parameters: str, patient: str | None = None, code: str | None = None) -> str:
+        """GET of a results search, with these further parameters."""
+        query = "&".join((f"patient={patient or self.patient_id}", f"code={code or self.code}", *parameters))
+        return f"GET {BASE}Observation?{query}"
+
+
+def date_parameter(prefix: str, time: str) -> str:
+    """``date=ge2020-…`` with the time percent-encoded."""
+    return f"date={prefix}{quote(time, safe='')}"
