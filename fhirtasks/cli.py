@@ -34,7 +34,9 @@ OptionalGraph = Annotated[Path | None, typer.Option("--graph", help="The graph, 
 
 @app.command()
 def load(
-    sources: Annotated[list[str], typer.Argument(help="NDJSON(.gz), Bundles, folders, zip/tar, or a server's base URL.")],
+    sources: Annotated[
+        list[str], typer.Argument(help="NDJSON(.gz), Bundles, folders, zip/tar, or a server's base URL.")
+    ],
     graph: Graph,
     licence: Annotated[str | None, typer.Option("--license", help="The sources' licence, an SPDX name.")] = None,
     origin: Annotated[str | None, typer.Option("--origin", help="Where the sources come from; kept with them.")] = None,
@@ -97,13 +99,17 @@ def families(as_json: Json = False) -> None:
 def build(
     out: Annotated[Path, typer.Option("--out", help="The release folder to write.")],
     graph: OptionalGraph = None,
-    patients: Annotated[int | None, typer.Option(help="Without --graph: embedded patients to make (200).", min=1)] = None,
+    patients: Annotated[
+        int | None, typer.Option(help="Without --graph: embedded patients to make (200).", min=1)
+    ] = None,
     family: Annotated[list[str] | None, typer.Option("--families", help="Name or glob; repeat for more.")] = None,
     mode: Annotated[str, typer.Option(help="clinical, or compat (a public benchmark's rules).")] = "clinical",
     protocol: Annotated[str | None, typer.Option(help="How the agent speaks; default text.")] = None,
     per_family: Annotated[int, typer.Option(help="Trajectories per family.", min=1)] = 240,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
-    holdout: Annotated[list[Path] | None, typer.Option("--holdout", help="A benchmark's task file to keep out.")] = None,
+    holdout: Annotated[
+        list[Path] | None, typer.Option("--holdout", help="A benchmark's task file to keep out.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes; the bytes do not depend on it.", min=1)] = 1,
     tokenizer: Annotated[Path | None, typer.Option(help="A tokenizer folder, for token counts.")] = None,
     as_json: Json = False,
@@ -253,7 +259,15 @@ def main() -> NoReturn:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             _fail("the disk is full; free some space and run the same command again.")
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.EDQUOT):
+        if error.errno in (
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+            errno.ENOENT,
+            errno.EISDIR,
+            errno.ENOTDIR,
+            errno.EDQUOT,
+        ):
             _fail(f"{error.strerror}: {error.filename}; check the path and its permissions.")
         raise
     raise SystemExit(0)
@@ -290,7 +304,9 @@ def _load_text(report: dict[str, Any]) -> str:
 def _families_text(rows: list[dict[str, Any]]) -> str:
     blocks = []
     for row in rows:
-        head = f"{row['name']}  ({row['domain']}, {row['kind']}; {', '.join(row['modes'])}; {', '.join(row['protocols'])})"
+        head = (
+            f"{row['name']}  ({row['domain']}, {row['kind']}; {', '.join(row['modes'])}; {', '.join(row['protocols'])})"
+        )
         blocks.append(f"{head}\n  " + ", ".join(row["branches"]))
     return "\n".join(blocks)
 

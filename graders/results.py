@@ -67,12 +67,14 @@ WITH task AS (
         unnest($added_effective::VARCHAR[]) AS effective,
         unnest($added_value::VARCHAR[]) AS value, unnest($added_raw::VARCHAR[]) AS raw
 ), coded AS (
-    SELECT id, patient, unnest(codes) AS token, status, date_lo, effective, value, raw, {available} AS available
-    FROM resource WHERE type = 'Observation' AND patient IN (SELECT patient FROM task) AND list_has_any(codes, $all_tokens)
+    SELECT id, patient, unnest(list_distinct(codes)) AS token, status, date_lo, effective, value, raw,
+        {available} AS available
+    FROM resource
+    WHERE type = 'Observation' AND patient IN (SELECT patient FROM task) AND list_has_any(codes, $all_tokens)
 ), native AS (
-    -- A result may have several codings with the bare code: it counts once.
-    SELECT DISTINCT ON (task.key, r.id) task.*, r.id, r.status, r.date_lo, r.effective, r.value, r.raw
-    FROM (SELECT *, unnest(tokens) AS token FROM task) task JOIN coded r ON r.patient = task.patient AND r.token = task.token
+    SELECT {once} task.*, r.id, r.status, r.date_lo, r.effective, r.value, r.raw
+    FROM (SELECT *, unnest(tokens) AS token FROM task) task
+    JOIN coded r ON r.patient = task.patient AND r.token = task.token
     WHERE r.available IS NULL OR r.available <= task.now
 ), listed AS (
     SELECT * EXCLUDE (token) FROM native ANTI JOIN hidden ON hidden.key = native.key AND hidden.id = native.id
@@ -137,9 +139,11 @@ def select(cases: Sequence[Case], world: World) -> dict[str, Found]:
         "added_value": [one.value for _, one in added],
         "added_raw": [one.raw for _, one in added],
     }
+    # A result whose codings share a bare code counts once; where each code has one system, there is none such.
+    once = "DISTINCT ON (task.key, r.id)" if any(len(known.get(case.code, ())) > 1 for case in cases) else ""
     available = "available" if world.has_available else "NULL::BIGINT"
     for n, chosen, id, time, effective, value, raw in world.db.execute(
-        _QUERY.format(available=available), values
+        _QUERY.format(available=available, once=once), values
     ).fetchall():
         one = found[cases[n].key]
         if chosen:

@@ -42,8 +42,8 @@ def grade_file(tasks: Path, episodes: Path, graph: Path | None, mode: str | None
     """
     if mode not in (None, "clinical", "compat"):
         raise UserError(f"--mode is {mode!r}; it takes clinical or compat.")
-    recorded = list(read_transcripts(episodes))
     with open_tasks(tasks, graph) as source:
+        recorded = list(read_transcripts(episodes))
         known = {task.id: task for task in source.tasks}
         for transcript in recorded:
             if transcript.id not in known:

@@ -65,22 +65,27 @@ ELEMENTS = {
     "Media": Elements(times=("createdDateTime",), period="createdPeriod", concept="type"),
     "Medication": Elements(),
     "MedicationAdministration": Elements(
-        times=("effectiveDateTime",), period="effectivePeriod", concept=_MEDICATION,
+        times=("effectiveDateTime",),
+        period="effectivePeriod",
+        concept=_MEDICATION,
         links=("context", "request", "medicationReference"),
     ),
     "MedicationDispense": Elements(
-        times=("whenHandedOver", "whenPrepared"), concept=_MEDICATION,
+        times=("whenHandedOver", "whenPrepared"),
+        concept=_MEDICATION,
         links=("context", "authorizingPrescription[0]", "medicationReference"),
     ),
     "MedicationRequest": Elements(
-        times=("authoredOn",), concept=_MEDICATION,
+        times=("authoredOn",),
+        concept=_MEDICATION,
         links=("encounter", "requester", "medicationReference", "reasonReference[0]"),
     ),
     "MedicationStatement": Elements(
         times=("effectiveDateTime", "dateAsserted"), period="effectivePeriod", concept=_MEDICATION
     ),
     "Observation": Elements(
-        times=("effectiveDateTime", "effectiveInstant", "effectiveTiming.event[0]"), period="effectivePeriod",
+        times=("effectiveDateTime", "effectiveInstant", "effectiveTiming.event[0]"),
+        period="effectivePeriod",
         links=("encounter", "specimen", "performer[0]"),
     ),
     "Organization": Elements(concept="type[0]"),
@@ -145,15 +150,15 @@ def columns_query(relation: str, *, links: bool = False) -> str:
             when length(clinical) > 10 and clinical[20:20] <> '.' then date_lo + 1000000
             else {high_sql("clinical")} end as date_hi,
         coalesce(clinical, ends) as effective,
-        case when number is null or own is null then number
+        case when own is null then number
             when plain and own = number then own
             when plain and try_cast(own as double) = try_cast(number as double) then own
             else {_exact_value("raw")} end as value
     from (
         select *,
             case when clinical is null and ends is not null then -{END} else {low_sql("clinical")} end as date_lo,
-            case when number similar to '-?[1-9][0-9]*' then null
-                else regexp_extract(raw, '"valueQuantity":\\{{[^{{}}]*?"value":({_NUMBER})', 1) end as own
+            case when contains(number, '.') or contains(number, 'e') or contains(number, 'E') then
+                regexp_extract(raw, '"valueQuantity":\\{{[^{{}}]*?"value":({_NUMBER})', 1) end as own
         from (
             select * exclude (extracted),
                 {_slot("subject")} as link_0{more},

@@ -10,71 +10,75 @@ the resource's own contained ones. Canonical URLs (``meta.profile``, ``instantia
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 
 import duckdb
 import msgspec
 
 from fhirtasks.fhir.jsontext import Json
 from fhirtasks.fhir.references import ID_PATTERN, TARGET_PATTERN, TYPE_PATTERN, identifier_token, parse_reference
-from fhirtasks.graph.columns import ELEMENTS, MOST_LINKS
+from fhirtasks.graph.columns import ELEMENTS
+from fhirtasks.graph.stage import LINKS, LOGICAL
 from fhirtasks.graph.store import insert
 
 PATIENT_PATHS = ("subject", "patient", "beneficiary", "individual", "for", "target", "participant", "actor")
 """Where the patient of a compartment stands when the text alone does not tell it (R4 CompartmentDefinition/patient)."""
 
-_LOGICAL = '"identifier":{'
+_HARD = "('urn', 'conditional', 'contained', 'logical')"
 
 
-def build_edges(db: duckdb.DuckDBPyConnection) -> None:
-    """Fills ``edge`` from ``stage`` (which has current bodies only), and gives ``stage.subject`` where only an edge knows it."""
-    _pointers(db)
-    _logical(db)
-    db.execute("""insert into edge
-        select type, id, path, reference, kind, target_type, target_id,
-            resolved or (target_type, target_id) in (select (type, id) from stage)
-        from pointer where kind in ('relative', 'absolute') and target_id is not null""")
-    db.execute("""create temp table hard as select * from pointer
-        where kind not in ('relative', 'absolute') or target_id is null""")
-    _urns(db)
-    _identifiers(db)
-    _contained(db)
-    db.execute("""insert into edge
-        select h.type, h.id, h.path, h.reference, h.kind, coalesce(f.target_type, h.target_type), f.target_id,
-            f.target_id is not null or c.id is not null
-        from hard h
-        left join found f using (type, id, reference)
-        left join inside c using (type, id, reference)""")
-    _subjects(db)
+def build_edges(db: duckdb.DuckDBPyConnection, *, logical: bool) -> None:
+    """Fills ``edge`` from ``resource``. Temporary table ``owner``: the patients of resources that only an edge tells.
+
+    ``logical`` says whether there may be references by identifier alone.
+    """
+    _edges(db)
+    if logical:
+        _logical(db)
+    db.execute(f"create temp table hard as select * from edge where kind in {_HARD}")
+    if db.execute("select 1 from hard limit 1").fetchone():
+        db.execute(f"delete from edge where kind in {_HARD}")
+        _urns(db)
+        _identifiers(db)
+        _contained(db)
+        db.execute("""insert into edge
+            select h.type, h.id, h.path, h.reference, h.kind, coalesce(f.target_type, h.target_type), f.target_id,
+                f.target_id is not null or c.id is not null
+            from hard h
+            left join found f using (type, id, reference)
+            left join inside c using (type, id, reference)""")
+    _owners(db)
 
 
-def _pointers(db: duckdb.DuckDBPyConnection) -> None:
-    """Temporary table ``pointer``: every reference string, its kind and, for a relative or absolute one, its target.
+def _edges(db: duckdb.DuckDBPyConnection) -> None:
+    """Every reference string becomes an edge, with its kind and, for a relative or absolute one, its target.
 
     Where all the references of a text stand at the places that ``columns`` read anyway, they are taken from there; other texts
     are searched element by element.
     """
-    names = [(type_, i, name) for type_, at in ELEMENTS.items() for i, name in enumerate((at.subject, *_names(at.links)))]
     db.execute("create temp table place (type varchar, number integer, path varchar)")
-    insert(db, "place", names)
-    numbers = range(MOST_LINKS + 1)
-    seen = " + ".join(f"(link_{i} is not null)::integer" for i in numbers)
+    paths = {type_: (at.subject, *at.links) for type_, at in ELEMENTS.items()}
+    insert(
+        db,
+        "place",
+        [(type_, i, re.split(r"[.\[]", path)[0]) for type_, at in paths.items() for i, path in enumerate(at)],
+    )
+    seen = " + ".join(f"({link} is not null)::integer" for link in LINKS)
     known = f"type in (select type from place) and pointers = {seen}"
     easy = " union all ".join(
-        f"select type, id, {i} as number, link_{i} as reference from stage where link_{i} is not null and {known}"
-        for i in numbers
+        f"select type, id, {i} as number, {link} as reference from resource where {link} is not null and {known}"
+        for i, link in enumerate(LINKS)
     )
-    db.execute(f"""create temp table pointer as
+    target = (
+        f"regexp_extract(reference, '{TARGET_PATTERN}', 1) || '/' || regexp_extract(reference, '{TARGET_PATTERN}', 2)"
+    )
+    db.execute(f"""insert into edge
         select type, id, path, reference, kind,
-            case when resolved then split_part(reference, '/', 1)
-                 when kind in ('relative', 'absolute') then nullif(regexp_extract(reference, '{TARGET_PATTERN}', 1), '')
-            end as target_type,
-            case when resolved then split_part(reference, '/', 2)
-                 when kind in ('relative', 'absolute') then nullif(regexp_extract(reference, '{TARGET_PATTERN}', 2), '')
-            end as target_id, resolved
+            case when kind in ('relative', 'absolute') then nullif(split_part(key, '/', 1), '') end,
+            case when kind in ('relative', 'absolute') then nullif(split_part(key, '/', 2), '') end,
+            resolved
         from (
             select *, case
-                when resolved then 'relative'
+                when resolved then case when contains(reference, '://') then 'absolute' else 'relative' end
                 when starts_with(reference, '#') then 'contained'
                 when starts_with(reference, 'urn:') then 'urn'
                 when regexp_full_match(reference, '{TYPE_PATTERN}/{ID_PATTERN}(?:/_history/{ID_PATTERN})?') then 'relative'
@@ -82,24 +86,23 @@ def _pointers(db: duckdb.DuckDBPyConnection) -> None:
                 when regexp_matches(reference, '^[A-Za-z][A-Za-z0-9+.-]*:') then 'absolute'
                 else 'other' end as kind
             from (
-                select *, reference in (select type || '/' || id from stage) as resolved from (
-                    select type, id, path, reference from ({easy}) join place using (type, number)
-                    union all
-                    select type, id, path, reference from (
-                        select type, id, path, unnest(json_extract_string(element, '$..reference')) as reference from (
-                            select type, id, unnest(json_keys(raw)) as path, unnest(json_extract(raw, '$.*')) as element
-                            from stage where pointers > 0 and not ({known}))
-                        where contains(element, '"reference":"'))
-                    where reference is not null and not starts_with(reference, '{{'))))""")
-
-
-def _names(paths: Iterable[str]) -> Iterator[str]:
-    return (re.split(r"[.\[]", path)[0] for path in paths)
+                select *, key in (select type || '/' || id from resource) as resolved from (
+                    select *, case when contains(reference, '://') or contains(reference, '/_history/')
+                        then {target} else reference end as key
+                    from (
+                        select type, id, path, reference from ({easy}) join place using (type, number)
+                        union all
+                        select type, id, path, reference from (
+                            select type, id, path, unnest(json_extract_string(element, '$..reference')) as reference from (
+                                select type, id, unnest(json_keys(raw)) as path, unnest(json_extract(raw, '$.*')) as element
+                                from resource where pointers > 0 and not ({known}))
+                            where contains(element, '"reference":"'))
+                        where reference is not null and not starts_with(reference, '{{')))))""")
 
 
 def _logical(db: duckdb.DuckDBPyConnection) -> None:
-    """Adds references by identifier alone, as ``Type?identifier=system|value`` (the type as far as it is given)."""
-    rows = db.execute(f"select type, id, raw from stage where contains(raw, '{_LOGICAL}')")
+    """Adds edges by identifier alone, as ``Type?identifier=system|value`` (the type as far as it is given)."""
+    rows = db.execute(f"select type, id, raw from resource where contains(raw, '{LOGICAL.decode()}')")
     found: list[tuple[str | bool | None, ...]] = []
     while row := rows.fetchone():
         for path, element in msgspec.json.decode(row[2]).items():
@@ -107,7 +110,7 @@ def _logical(db: duckdb.DuckDBPyConnection) -> None:
                 (row[0], row[1], path, reference, "logical", type_, None, False)
                 for reference, type_ in _logical_in(element, top=True)
             ]
-    insert(db, "pointer", found)
+    insert(db, "edge", found)
 
 
 def _logical_in(element: Json, *, top: bool) -> list[tuple[str, str | None]]:
@@ -133,14 +136,14 @@ def _urns(db: duckdb.DuckDBPyConnection) -> None:
             select w.type, w.id, w.reference, f.type as target_type, f.id as target_id,
                 bool_or((f.bundle, w.type, w.id) in (select (bundle, type, id) from full_url)) as same_bundle
             from wanted w join full_url f on f.url = w.reference
-            where (f.type, f.id) in (select (type, id) from stage) group by all),
+            where (f.type, f.id) in (select (type, id) from resource) group by all),
         chosen as (
             select type, id, reference, min((target_type, target_id)) as target from named n
             where same_bundle or not exists (
                 select 1 from named m where m.same_bundle and (m.type, m.id, m.reference) = (n.type, n.id, n.reference))
             group by all having count(*) = 1),
         owner as (
-            select id, min(type) as type from stage
+            select id, min(type) as type from resource
             where id in (select split_part(reference, ':', 3) from wanted) group by id having count(*) = 1),
         by_id as (
             select w.type, w.id, w.reference, o.type as target_type, o.id as target_id
@@ -167,7 +170,7 @@ def _identifiers(db: duckdb.DuckDBPyConnection) -> None:
     insert(db, "asked", wanted)
     db.execute("""create temp table identifier as
         select type, id, coalesce(i->>'system', '') as system, i->>'value' as value from (
-            select type, id, unnest(json_extract(raw, '$.identifier[*]')) as i from stage
+            select type, id, unnest(json_extract(raw, '$.identifier[*]')) as i from resource
             where type in (select type from asked) or exists (select 1 from asked where type is null))""")
     db.execute("""insert into found
         with matched as (
@@ -183,16 +186,15 @@ def _contained(db: duckdb.DuckDBPyConnection) -> None:
     """Temporary table ``inside``: the ``#id`` references that a contained resource (or, for ``#``, the resource) answers."""
     db.execute("""create temp table inside as
         with wanted as (select distinct type, id, reference from hard where kind = 'contained')
-        select type, id, reference from wanted join stage using (type, id)
+        select type, id, reference from wanted join resource using (type, id)
         where reference = '#' or list_contains(json_extract_string(raw, '$.contained[*].id'), reference[2:])""")
 
 
-def _subjects(db: duckdb.DuckDBPyConnection) -> None:
+def _owners(db: duckdb.DuckDBPyConnection) -> None:
+    """Temporary table ``owner``: the one patient that an edge names for a resource whose text names none."""
     paths = ", ".join(map(repr, PATIENT_PATHS))
     db.execute(f"""create temp table owner as
         select type, id, min(target_id) as patient from edge
         where target_type = 'Patient' and target_id is not null and type <> 'Patient' and path in ({paths})
-            and (type, id) in (select (type, id) from stage where subject is null)
+            and (type, id) in (select (type, id) from resource where patient is null)
         group by type, id having count(distinct target_id) = 1""")
-    db.execute("""update stage set subject = owner.patient from owner
-        where stage.type = owner.type and stage.id = owner.id""")

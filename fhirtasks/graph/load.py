@@ -25,7 +25,7 @@ from fhirtasks.graph import store
 from fhirtasks.graph.conflicts import settle
 from fhirtasks.graph.edges import build_edges
 from fhirtasks.graph.server import is_server, server_name
-from fhirtasks.graph.stage import STAGE, Reader, stage, stage_graph
+from fhirtasks.graph.stage import LINKS, Reader, fill
 
 _EXAMPLES = 10
 
@@ -95,25 +95,24 @@ def _load(
     on_conflict: Literal["keep", "error"],
     progress: Callable[[str], None],
 ) -> LoadReport:
-    db.execute(store.SCHEMA + STAGE)
+    db.execute(store.SCHEMA)
     if old is not None:
         db.execute(f"attach {_quoted(old)} as old (read_only)")
     reader = Reader(sources, _number_sources(db, sources, old, licence, origin), progress)
-    stage(db, reader)
-    conflicts_before = 0
-    if old is not None:
-        progress("adding what the graph holds")
-        stage_graph(db)
-        conflicts_before = _one(db, "select count(*) from old.superseded")
+    fill(db, reader, old=old is not None)
+    logical = reader.logical or (
+        old is not None and _one(db, "select count(*) from old.edge where kind = 'logical'") > 0
+    )
+    superseded_before = 0 if old is None else _one(db, "select count(*) from old.superseded")
     _keep_beside(db, reader, old)
     if old is not None:
         db.execute("detach old")
-    if _one(db, "select count(*) from stage") == 0:
+    if _one(db, "select count(*) from resource") == 0:
         raise UserError(f"No FHIR resource was found in {', '.join(sources)}; give NDJSON files, Bundles, or a server.")
     progress("looking for conflicts")
-    conflicts = settle(db)
+    conflicts, removed = settle(db)
     superseded = _one(db, "select count(*) from superseded")
-    if on_conflict == "error" and superseded > conflicts_before:
+    if on_conflict == "error" and superseded > superseded_before:
         row = db.execute("select type, id from superseded order by all limit 1").fetchone()
         example = f", {row[0]}/{row[1]} for one" if row else ""
         raise UserError(
@@ -121,12 +120,9 @@ def _load(
             "or leave out the files that repeat them."
         )
     progress("resolving references")
-    build_edges(db)
-    progress("writing the graph")
-    db.execute(f"""insert into resource
-        select type, id, case when type = 'Patient' then id else subject end as patient, codes, categories, status,
-            date_lo, date_hi, effective, value, unit, source, raw
-        from stage order by {store.ORDER}""")
+    build_edges(db, logical=logical)
+    progress("finishing the graph")
+    _tidy(db, removed=removed)
     db.execute("create index resource_id on resource (id)")
     fingerprint = _fingerprint(db)
     db.execute("insert into meta values ('graph_version', ?), ('fingerprint', ?)", [store.VERSION, fingerprint])
@@ -141,6 +137,21 @@ def _load(
         sources=store.sources(db),
         skipped=sorted(set(reader.skipped)),
     )
+
+
+def _tidy(db: duckdb.DuckDBPyConnection, *, removed: bool) -> None:
+    """Leaves ``resource`` as it is documented: its own columns, in order, every resource with its patient."""
+    if not removed and _one(db, "select count(*) from owner") == 0:
+        for column in ("pointers", *LINKS):
+            db.execute(f"alter table resource drop column {column}")
+        return
+    db.execute(f"create table tidy ({store.COLUMNS})")
+    db.execute(f"""insert into tidy
+        select {store.NAMES} from (
+            select r.* exclude (patient), coalesce(r.patient, o.patient) as patient
+            from resource r left join owner o on o.type = r.type and o.id = r.id)
+        order by {store.ORDER}""")
+    db.execute("drop table resource; alter table tidy rename to resource")
 
 
 def _number_sources(

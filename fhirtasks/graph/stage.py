@@ -1,4 +1,4 @@
-"""Records on their way into a graph: read, checked, and put into a staging table with their search columns.
+"""Records on their way into a graph: read, checked, and put into its table with their search columns.
 
 One DuckDB statement pulls batches from a Python generator, so that reading and checking (one thread at a time) overlap with
 the computing of columns (all threads).
@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import duckdb
 import msgspec
 
 from fhirtasks.errors import UserError
+from fhirtasks.graph import store
 from fhirtasks.graph.bundles import Deleted, Found, Opened, minified, resources_in
 from fhirtasks.graph.columns import MOST_LINKS, columns_query
 from fhirtasks.graph.server import is_server, pages
@@ -22,22 +24,16 @@ from fhirtasks.graph.sources import Part, Skipped, parts_of, reading
 
 _BATCH_BYTES = 4_000_000
 _BOM = b"\xef\xbb\xbf"
-_QUOTE = 34
 _START = re.compile(rb'\{"resourceType":"([A-Za-z]+)","id":"')
+LOGICAL = b'"identifier":{'
+"""What stands in a reference by identifier alone."""
+
 REFERENCE = b'"reference":"'
 """What stands before every reference string in minified JSON, and nowhere else: in a string the quotes would be escaped."""
 
-STAGE = """
-create temp table stage (
-    source integer, type varchar, id varchar, raw varchar, subject varchar, codes varchar[], categories varchar[],
-    status varchar, date_lo bigint, date_hi bigint, effective varchar, value varchar, unit varchar, pointers integer, {links});
-"""
-"""``pointers`` counts the reference strings in the text, ``link_0`` … are those at the places that ``columns`` knows."""
-
-_LINKS = [f"link_{i}" for i in range(MOST_LINKS + 1)]
-STAGE = STAGE.replace("{links}", ", ".join(f"{link} varchar" for link in _LINKS))
-_NAMES = "source, type, id, raw, subject, codes, categories, status, date_lo, date_hi, effective, value, unit"
-_NAMES += ", pointers, " + ", ".join(_LINKS)
+LINKS = tuple(f"link_{i}" for i in range(MOST_LINKS + 1))
+_SELECT = f"""type, id, case when type = 'Patient' then id else subject end as patient, codes, categories, status, date_lo,
+    date_hi, effective, value, unit, source, raw, pointers, {", ".join(LINKS)}"""
 
 
 @dataclass(slots=True)
@@ -49,6 +45,7 @@ class Reader:
     progress: Callable[[str], None]
     notes: dict[int, set[str]] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+    logical: bool = False
     bundles: set[tuple[str, str | None]] = field(default_factory=set)
     full_urls: set[tuple[str, str, str, str]] = field(default_factory=set)
     deleted: set[tuple[str, str, int, int]] = field(default_factory=set)
@@ -84,32 +81,30 @@ class Reader:
                 yield from self._lines(part) if part.lines else self._whole(part)
 
     def _lines(self, part: Part) -> Iterator[None]:
-        """The quick way through NDJSON: a line that starts as the one before did, with type and id, needs no second look."""
-        squeeze, raws, types, pointers = msgspec.json.format, self._raws, self._types, self._pointers
-        start, type_, at = b"\n", "", 0
+        """NDJSON, some thousand lines at a time: quickly where all of them are plain, else one by one."""
+        squeeze = partial(msgspec.json.format, indent=-1)
+        number = 1
         with part.open() as file:
-            for number, line in enumerate(file, 1):
+            while lines := file.readlines(_BATCH_BYTES):
                 try:
-                    text = squeeze(line, indent=-1)
+                    texts = list(map(squeeze, lines))
+                    begin = _START.match(texts[0])
+                    plain = begin is not None and begin[1] != b"Bundle" and _all_plain(texts, begin[0])
                 except (msgspec.DecodeError, RecursionError):
-                    text = b""
-                if not text.startswith(start):
-                    begin = _START.match(text)
-                    if begin and begin[1] != b"Bundle":
-                        start, type_, at = begin[0], begin[1].decode(), begin.end()
-                    else:
-                        self._careful(f"{part.name}, line {number}", line, first=number == 1)
-                        text = b""
-                if text:
-                    if text[at] == _QUOTE or not text.isascii() or (b"\\" in text and b"\\u" in text):
-                        self._careful(f"{part.name}, line {number}", line, first=number == 1)
-                    else:
-                        raws.append(text)
-                        types.append(type_)
-                        pointers.append(text.count(REFERENCE))
-                        self._size += len(text)
-                if self._size >= _BATCH_BYTES:
+                    plain = False
+                if plain and begin is not None:
+                    self.logical = self.logical or LOGICAL in b"".join(texts)
+                    self._raws += texts
+                    self._types += [begin[1].decode()] * len(texts)
+                    self._pointers += [text.count(REFERENCE) for text in texts]
+                    self._size = _BATCH_BYTES
                     yield
+                else:
+                    for at, line in enumerate(lines, number):
+                        self._careful(f"{part.name}, line {at}", line, first=at == 1)
+                        if self._size >= _BATCH_BYTES:
+                            yield
+                number += len(lines)
 
     def _careful(self, where: str, line: bytes, *, first: bool) -> None:
         """A line that is not plain sailing: Bundles, no id, escapes, other scripts, a byte order mark, blank, or wrong."""
@@ -161,6 +156,7 @@ class Reader:
             self.deleted.add((item.type, item.id, item.version, item.updated))
         else:
             self._raws.append(item.raw)
+            self.logical = self.logical or LOGICAL in item.raw
             self._types.append(item.type)
             self._pointers.append(item.raw.count(REFERENCE))
             self._size += len(item.raw)
@@ -182,8 +178,23 @@ class Reader:
         return pa.record_batch(arrays, names=["source", "type", "raw", "pointers"])
 
 
-def stage(db: duckdb.DuckDBPyConnection, reader: Reader) -> None:
-    """Fills the temporary table ``stage`` from ``reader``; its errors come through as they are."""
+def _all_plain(texts: list[bytes], start: bytes) -> bool:
+    """Whether all begin with the same type and with an id, in ASCII, without ``\\u`` escapes."""
+    whole = b"".join(texts)
+    return (
+        whole.isascii()
+        and not (b"\\" in whole and b"\\u" in whole)
+        and all([text.startswith(start) for text in texts])
+        and start + b'"' not in whole  # an empty id
+    )
+
+
+def fill(db: duckdb.DuckDBPyConnection, reader: Reader, *, old: bool) -> None:
+    """Makes ``resource`` of what ``reader`` gives and, with ``old``, of all bodies of the attached graph of that name.
+
+    For the building of edges the table has more columns: ``pointers`` (the number of reference strings in the text) and
+    ``link_0`` … (those at the places that ``columns`` knows). Errors of the reader come through as they are.
+    """
     import pyarrow as pa
 
     failure: list[BaseException] = []
@@ -197,8 +208,14 @@ def stage(db: duckdb.DuckDBPyConnection, reader: Reader) -> None:
 
     schema = pa.schema([("source", pa.int32()), ("type", pa.string()), ("raw", pa.string()), ("pointers", pa.int32())])
     db.register("incoming", pa.RecordBatchReader.from_batches(schema, batches()))
+    relation = f"(select * from incoming union all {_OLD})" if old else "incoming"
+    db.execute(
+        f"create table resource ({store.COLUMNS}, pointers integer, {', '.join(f'{link} varchar' for link in LINKS)})"
+    )
     try:
-        db.execute(f"insert into stage select {_NAMES} from ({columns_query('incoming', links=True)})")
+        db.execute(
+            f"insert into resource select {_SELECT} from ({columns_query(relation, links=True)}) order by {store.ORDER}"
+        )
     except duckdb.Error:
         if failure:
             raise failure[0] from None
@@ -207,15 +224,11 @@ def stage(db: duckdb.DuckDBPyConnection, reader: Reader) -> None:
         db.unregister("incoming")
 
 
-def stage_graph(db: duckdb.DuckDBPyConnection) -> None:
-    """Puts the bodies of the attached graph ``old`` into ``stage`` too.
-
-    The new table ``source`` already has the old sources, under numbers of their own.
-    """
-    count = f"(length(b.raw) - length(replace(b.raw, '{REFERENCE.decode()}', ''))) // {len(REFERENCE)}"
-    relation = f"""(select new.source, b.type, b.raw, {count} as pointers
-        from (select source, type, raw from old.resource union all select source, type, raw from old.superseded) b
-        join old.source o on o.source = b.source
-        join source new on new.name = o.name and new.licence is not distinct from o.licence
-            and new.origin is not distinct from o.origin)"""
-    db.execute(f"insert into stage select {_NAMES} from ({columns_query(relation, links=True)})")
+# The new table ``source`` has the old sources too, under numbers of their own.
+_OLD = f"""
+    select new.source, b.type, b.raw,
+        ((length(b.raw) - length(replace(b.raw, '{REFERENCE.decode()}', ''))) // {len(REFERENCE)})::integer as pointers
+    from (select source, type, raw from old.resource union all select source, type, raw from old.superseded) b
+    join old.source o on o.source = b.source
+    join source new on new.name = o.name and new.licence is not distinct from o.licence
+        and new.origin is not distinct from o.origin"""

@@ -16,11 +16,14 @@ VERSION = "1"
 ORDER = "patient nulls last, type, codes[1] nulls last, date_lo nulls last, id"
 """The order of ``resource``: a patient's chart is one stretch of the file, and the rows are the same whatever the load order."""
 
+COLUMNS = """type varchar, id varchar, patient varchar, codes varchar[], categories varchar[], status varchar, date_lo bigint,
+    date_hi bigint, effective varchar, value varchar, unit varchar, source integer, raw varchar using compression zstd"""
+"""Of ``resource``, as docs/architecture.md explains them."""
+
+NAMES = "type, id, patient, codes, categories, status, date_lo, date_hi, effective, value, unit, source, raw"
+
 SCHEMA = """
 create table source (source integer, name varchar, licence varchar, origin varchar, notes varchar);
-create table resource (
-    type varchar, id varchar, patient varchar, codes varchar[], categories varchar[], status varchar, date_lo bigint,
-    date_hi bigint, effective varchar, value varchar, unit varchar, source integer, raw varchar using compression zstd);
 create table superseded (type varchar, id varchar, source integer, raw varchar using compression zstd);
 create table edge (
     type varchar, id varchar, path varchar, reference varchar, kind varchar, target_type varchar, target_id varchar,

@@ -96,7 +96,7 @@ def write_world(graph: Path, patients: Sequence[str], split: str, out: Path) -> 
 
     Resources outside every compartment (Practitioner, Medication …) come along when referenced, directly or through
     each other, unless they point at another patient or into another patient's compartment. ``out`` appears whole or
-    not at all.
+    not at all; close a World that is open on it first (DuckDB shares what a process has open under one path).
     """
     graph = Path(graph)
     if not graph.is_file():

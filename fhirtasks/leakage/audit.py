@@ -65,10 +65,10 @@ def audit(
     All texts of a row count as one, so that a name in one message and the birth date in another are found. UserError
     if the folder is no release or a file cannot be read.
     """
-    holdouts = read_holdouts(files)
-    matcher = Matcher(holdouts)
     if not dataset_dir.is_dir():
         raise UserError(f"There is no folder {dataset_dir}; give a release folder.")
+    holdouts = read_holdouts(files)
+    matcher = Matcher(holdouts)
     shards = sorted(dataset_dir.glob("*/*.parquet"))
     if not shards:
         raise UserError(f"{dataset_dir} holds no <config>/<split>-*.parquet; give a release folder.")

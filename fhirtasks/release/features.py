@@ -53,7 +53,7 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
 """Config -> column -> ``string``, ``int64`` or ``messages`` (a list of role and content)."""
 
 NOTHING: Final = "none"
-"""The reason in the one row of ``dropped`` in a split where nothing was: ``datasets`` cannot open a split without rows."""
+"""The reason in the one row of ``dropped`` where nothing was dropped: ``datasets`` opens no split without rows."""
 
 DICTIONARY: Final = (*_ABOUT, "tools", "type", "patient", "reason", "messages.list.element.role")
 """Columns of few values, for Parquet's dictionary encoding."""

@@ -48,6 +48,8 @@ class Timeline:
     offsets: tuple[str, ...]
     start: int
     """From here on the Patient is visible and has records (µs)."""
+    season: tuple[str | None, ...]
+    """By week of the year, the offset that nearly all of the world's records have then (summer time), if one has."""
 
     @property
     def end(self) -> int:
@@ -55,8 +57,11 @@ class Timeline:
         return self.times[-1] + 2 * DAY
 
     def offset(self, at: int) -> str:
-        """The offset that the patient's records near this time are written in."""
-        return self.offsets[max(bisect_right(self.times, at) - 1, 0)]
+        """The offset that a record of this time would be written in: as those near it, else as the season has it."""
+        place = max(bisect_right(self.times, at) - 1, 0)
+        if abs(at - self.times[place]) > 3 * DAY and (usual := self.season[_week(at)]) is not None:
+            return usual
+        return self.offsets[place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,14 +200,32 @@ def _timelines(world: World) -> dict[str, Timeline]:
     for patient, at, text in rows:
         if offset := offset_of(text):
             events[patient].append((at, offset))
+    season = _season(events)
     mine = set(world.patients)
     found = {}
     for row in identity.patient_rows(world):
         # Nobody orders tests for the dead, and a Patient that tells of its death is hidden before it.
         if row.id in mine and not row.deceased and (known := events.get(row.id)):
             start = max(known[0][0], row.available or known[0][0])
-            found[row.id] = Timeline(tuple(at for at, _ in known), tuple(offset for _, offset in known), start)
+            times, offsets = zip(*known, strict=True)
+            found[row.id] = Timeline(times, offsets, start, season)
     return found
+
+
+def _season(events: dict[str, list[tuple[int, str]]]) -> tuple[str | None, ...]:
+    weeks: list[Counter[str]] = [Counter() for _ in range(53)]
+    for known in events.values():
+        for at, offset in known:
+            weeks[_week(at)][offset] += 1
+    usual = [week.most_common(1)[0] if week else ("", 0) for week in weeks]
+    return tuple(
+        offset if count * 10 >= week.total() * 9 and count else None
+        for week, (offset, count) in zip(weeks, usual, strict=True)
+    )
+
+
+def _week(at: int) -> int:
+    return (_EPOCH + timedelta(microseconds=at)).timetuple().tm_yday // 7
 
 
 def _labs(world: World, timelines: dict[str, Timeline]) -> dict[str, Lab]:

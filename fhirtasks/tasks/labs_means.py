@@ -9,7 +9,7 @@ from fhirtasks.tasks import labs_overlays as overlays
 from fhirtasks.tasks.labs_cases import PAGE, Accept, Case, Query, Reading, Span
 from fhirtasks.tasks.labs_charts import SECOND, Group
 from fhirtasks.tasks.labs_overlays import Overlay
-from fhirtasks.tasks.labs_plans import EDGES, WINDOW_PLANS, Plan, beyond_page, edge_edit, is_present, whole_second
+from fhirtasks.tasks.labs_plans import EDGES, WINDOW_PLANS, Edit, Plan, beyond_page, is_present, whole_second
 
 
 def _is_single(case: Case, reading: Reading, query: Query) -> bool:
@@ -65,13 +65,20 @@ def _many(edit: Overlay, rng: random.Random, query: Query) -> bool:
     return overlays.filled(edit, rng, query, PAGE + rng.randrange(1, 9))
 
 
+def _edge_edit(delta: int) -> Edit:
+    def edit(edit: Overlay, rng: random.Random, query: Query) -> bool:
+        return overlays.one_at_edge(edit, rng, query, delta)
+
+    return edit
+
+
 MEAN_PLANS = {
     "single": Plan("single", _is_single, edit=WINDOW_PLANS["present"].edit),
     "several": Plan("several", _is_several, edit=_few),
     "many_pages": Plan("mean many_pages", _is_paged, suits=beyond_page, edit=_many),
     "outside": WINDOW_PLANS["outside"],
     **{
-        name: Plan(f"mean {name}", _is_edge(delta), _edge_span(delta), whole_second, edge_edit(delta))
+        name: Plan(f"mean {name}", _is_edge(delta), _edge_span(delta), whole_second, _edge_edit(delta))
         for name, delta in EDGES
     },
 }

@@ -132,18 +132,29 @@ def aged(edit: Overlay, time: int) -> bool:
 
 
 def at_edge(edit: Overlay, query: Query, delta: int) -> bool:
-    """The newest result is the window's length (or the months) and ``delta`` seconds before ``now``.
+    """The newest result is the window's length (or the months) and ``delta`` seconds before ``now``."""
+    return placed(edit, query, edit.ordered[-1], delta)
 
-    ``now`` moves within its minute first, so that the result keeps its seconds.
-    """
-    case, newest = edit.case, edit.ordered[-1]
+
+def one_at_edge(edit: Overlay, rng: random.Random, query: Query, delta: int) -> bool:
+    """The same of any result that may stand there with newer ones inside the window."""
+    latest = edit.ordered[-1].time
+    near = [one for one in edit.ordered if latest - one.time < (query.window or 0)]
+    return placed(edit, query, rng.choice(near), delta)
+
+
+def placed(edit: Overlay, query: Query, newest: Result, delta: int) -> bool:
+    """A result is brought to the edge, all others with it; ``now`` moves within its minute, so that seconds stay."""
+    case = edit.case
     now = (case.now // MINUTE * MINUTE + newest.time % MINUTE) // SECOND * SECOND + delta * SECOND
     if [one.id for one in case.chart.seen(now)] != [one.id for one in edit.ordered] or newest.time % SECOND:
         return False
     edit.case = replace(case, now=now)
     if query.months is not None:
-        return aged(edit, earlier(now, case.offset, query.months) - delta * SECOND)
-    return aged(edit, now - (query.window or 0) - delta * SECOND)
+        time = earlier(now, case.offset, query.months) - delta * SECOND
+    else:
+        time = now - (query.window or 0) - delta * SECOND
+    return aged(edit, time + edit.ordered[-1].time - newest.time)
 
 
 def tied(edit: Overlay, rng: random.Random, _query: Query) -> bool:

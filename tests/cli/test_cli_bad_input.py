@@ -65,7 +65,9 @@ def empty_folder(folder: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "make", [truncated_gzip, malformed_line, not_a_resource, broken_zip, wrong_encoding, empty_folder], ids=lambda f: f.__name__
+    "make",
+    [truncated_gzip, malformed_line, not_a_resource, broken_zip, wrong_encoding, empty_folder],
+    ids=lambda f: f.__name__,
 )
 def test_load_refuses(make: Callable[[Path], str], tmp_path: Path) -> None:
     name = make(tmp_path)

@@ -49,10 +49,17 @@ def test_a_copy_verifies_without_its_graph(mode: str, request: pytest.FixtureReq
 def test_load_dataset_opens_every_config(clinical: Release, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    rows = {config: load(clinical, config) for config in CONFIGS}
-    assert len(rows["sft"]) == len(rows["rl"]) > 0
-    assert len(rows["sft_turns"]) > len(rows["sft"])
-    assert len(rows["charts"]) > 0
+    import datasets
+
+    rows = {config: datasets.load_dataset(str(clinical.folder), config) for config in CONFIGS}
+    for config in CONFIGS:
+        assert set(rows[config]) == {"train", "validation", "test"}, config
+    counted = sum(len(split) for split in rows["sft"].values())
+    assert counted == sum(len(split) for split in rows["rl"].values()) == clinical.report["kept"]
+    dropped = [row for split in rows["dropped"].values() for row in split if row["reason"] != "none"]
+    assert len(dropped) == sum(clinical.report["dropped"].values())
+    assert len(rows["sft_turns"]["train"]) > len(rows["sft"]["train"])
+    assert len(rows["charts"]["train"]) > 0
 
 
 def test_the_prompt_shows_every_slot_and_never_the_resource_id(clinical: Release) -> None:

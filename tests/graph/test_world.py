@@ -50,7 +50,8 @@ def graph(tmp_path: Path) -> Path:
     db.execute("CREATE TABLE stage (type VARCHAR, id VARCHAR, raw VARCHAR)")
     db.executemany("INSERT INTO stage VALUES (?, ?, ?)", RESOURCES)
     db.execute(f"""CREATE TABLE resource AS
-        SELECT type, id, CASE WHEN type = 'Patient' THEN id ELSE subject END AS patient, codes, categories, status, date_lo, date_hi,
+        SELECT type, id, CASE WHEN type = 'Patient' THEN id ELSE subject END AS patient, codes, categories, status,
+            date_lo, date_hi,
             effective, value, unit, 1 AS source, raw FROM ({columns_query("stage")})""")
     db.execute("""CREATE TABLE edge (type VARCHAR, id VARCHAR, path VARCHAR, reference VARCHAR, kind VARCHAR,
     target_type VARCHAR, target_id VARCHAR, resolved BOOLEAN)""")

@@ -39,8 +39,10 @@ def walk(node: Any, key: str = "") -> list[int]:
 
 
 DATES = st.sampled_from([
-    "2023", "2023-11", "2023-11-12", "2024-02-29", "2023-02-30", "2023-11-12T10:15:00Z", "2023-11-12T10:15:00.716-05:00",
-    "2016-12-31T23:59:60Z", "9999-12-31", "0001-01-01", "2023-11-12T10:15:00+14:00", "1234", "12345-6", "2023-13", "2023-1-1",
+    "2023", "2023-11", "2023-11-12", "2024-02-29", "2023-02-30", "2023-11-12T10:15:00Z",
+    "2023-11-12T10:15:00.716-05:00",
+    "2016-12-31T23:59:60Z", "9999-12-31", "0001-01-01", "2023-11-12T10:15:00+14:00", "1234", "12345-6", "2023-13",
+    "2023-1-1",
 ])  # fmt: skip
 TEXTS = st.one_of(
     DATES,
@@ -98,7 +100,8 @@ def test_available_on_real_records() -> None:
         pytest.skip("the public records are not beside the checkout")
     for file in files:
         rows = DB.execute(
-            f"SELECT raw, {available_sql('raw')} FROM (SELECT json(json)::VARCHAR AS raw FROM read_ndjson_objects(?) LIMIT 200)",
+            f"""SELECT raw, {available_sql("raw")}
+                FROM (SELECT json(json)::VARCHAR AS raw FROM read_ndjson_objects(?) LIMIT 200)""",
             [str(file)],
         ).fetchall()
         for raw, found in rows:

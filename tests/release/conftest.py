@@ -14,7 +14,7 @@ from fhirtasks.synthesis.build import BuildConfig, build
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("release") / "ds"
-    report = build(BuildConfig(folder, patients=40, per_family=20, seed=14))
+    report = build(BuildConfig(folder, patients=45, per_family=20, seed=51))
     assert report.complete and set(report.splits) == {"train", "validation", "test"}, report
     return folder
 

@@ -1,4 +1,4 @@
-"""A release as its readers open it: every config and split, at once and streamed; the card; nothing of the machine inside."""
+"""A release as its readers open it: every config and split, at once and streamed; the card; nothing of the machine."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_card_names_every_config_and_split(release: Path) -> None:
     text = (release / "README.md").read_text(encoding="utf-8")
     front = yaml.safe_load(text.split("---")[1])
     assert [config["config_name"] for config in front["configs"]] == list(CONFIGS)
-    assert [config for config in front["configs"] if config.get("default")][0]["config_name"] == "sft"
+    assert next(config for config in front["configs"] if config.get("default"))["config_name"] == "sft"
     assert front["license"] == ["cc0-1.0"]
     for family, entry in read_manifest(release)["families"].items():
         for branch, row in entry["branches"].items():

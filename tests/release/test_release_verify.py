@@ -1,4 +1,4 @@
-"""A clean release verifies; one changed digit anywhere does not, even without hashes; damaged files are named, not thrown."""
+"""A clean release verifies; one changed digit anywhere does not, even without hashes; damaged files are named."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ TAMPERING: dict[str, tuple[str, Callable[[Rows], Any]]] = {
     "row removed": ("sft", lambda rows: rows[1:]),
     "row twice": ("sft", lambda rows: [*rows, rows[0]]),
     "rows in another order": ("sft", lambda rows: rows[::-1]),
-    "turn: prompt": ("sft_turns", lambda rows: rows[3]["prompt"][0].update(content=digit(rows[3]["prompt"][0]["content"]))),
+    "turn: prompt": ("sft_turns", lambda rows: rows[3]["prompt"][-1].update(content="")),
     "turn: completion": ("sft_turns", lambda rows: rows[0]["completion"][0].update(content="FINISH([])")),
     "turn removed": ("sft_turns", lambda rows: rows[:-1]),
     "turn added": ("sft_turns", lambda rows: [*rows, rows[-1]]),
@@ -131,7 +131,7 @@ TAMPERING: dict[str, tuple[str, Callable[[Rows], Any]]] = {
     "chart twice": ("charts", lambda rows: [*rows, rows[0]]),
     "chart of another split": ("charts", lambda rows: rows[0].update(split="test")),
     "no charts": ("charts", lambda rows: []),
-    "dropped": ("dropped", lambda rows: [*rows, dict.fromkeys(("content_hash", "family", "branch", "split", "reason"), "x")]),
+    "dropped": ("dropped", lambda rows: [*rows, {**rows[0], "reason": "duplicate"}]),
 }  # fmt: skip
 
 

@@ -56,7 +56,10 @@ def test_http_answers_as_the_service_does(world: World) -> None:
 
 
 def test_interrupting_stops_cleanly(world_path: Path) -> None:
-    code = f"from fhirtasks.service.http import serve; from pathlib import Path; serve(Path({str(world_path)!r}), port=0, announce=lambda b: print(b, flush=True))"
+    code = (
+        "from fhirtasks.service.http import serve; from pathlib import Path; "
+        f"serve(Path({str(world_path)!r}), port=0, announce=lambda base: print(base, flush=True))"
+    )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     base = process.stdout.readline().strip()

@@ -105,8 +105,8 @@ HOSTILE = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from(["Patient", "Observation", "Condition"]),
-    st.sampled_from(["identifier", "name", "family:exact", "birthdate", "_id", "code", "code:text", "patient", "date", "encounter",
-                     "_count", "_sort", "category:not", "subject.name", "_lastUpdated", ""]),
+    st.sampled_from(["identifier", "name", "family:exact", "birthdate", "_id", "code", "code:text", "patient", "date",
+                     "encounter", "_count", "_sort", "category:not", "subject.name", "_lastUpdated", ""]),
     HOSTILE,
     st.booleans(),
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -95,8 +96,8 @@ def _date_match(resource: dict[str, Any], text: str) -> bool:
     contained = asked[0] <= span[0] and span[1] <= asked[1]
     above, below = span[1] > asked[1], span[0] < asked[0]
     return {
-        "eq": contained, "ne": not contained, "gt": above, "lt": below, "ge": above or contained, "le": below or contained,
-        "sa": span[0] >= asked[1], "eb": span[1] <= asked[0],
+        "eq": contained, "ne": not contained, "gt": above, "lt": below, "ge": above or contained,
+        "le": below or contained, "sa": span[0] >= asked[1], "eb": span[1] <= asked[0],
     }[prefix]  # fmt: skip
 
 
@@ -138,8 +139,8 @@ def naive(rows: Sequence[Row], pairs: list[tuple[str, str]], now: str | None) ->
 
 
 CODES = [
-    "K", f"{LOINC}|K", f"{LOCAL}|K", "|MG", "MG", f"{LOINC}|", "K,GLU", f"{LOCAL}|GLU,|MG", "nothing", "a\\|b\\,c\\$d", "k",
-    "2823-3", f"{LOINC}|a\\|b\\,c\\$d",
+    "K", f"{LOINC}|K", f"{LOCAL}|K", "|MG", "MG", f"{LOINC}|", "K,GLU", f"{LOCAL}|GLU,|MG", "nothing", "a\\|b\\,c\\$d",
+    "k", "2823-3", f"{LOINC}|a\\|b\\,c\\$d",
 ]  # fmt: skip
 ASKED = [
     "2023", "2023-11", "2023-11-12", "2023-11-12T10:15:00Z", "2023-11-12T10:15:00+00:00", "2023-11-12T10:15Z",
@@ -149,7 +150,7 @@ PAIR = st.one_of(
     st.tuples(st.just("code"), st.sampled_from(CODES)),
     st.tuples(st.just("code:not"), st.sampled_from(CODES)),
     st.tuples(st.just("code:text"), st.sampled_from(["bp", "pot", "éc", "ec", "K", "zz"])),
-    st.tuples(st.just("category"), st.sampled_from(["laboratory", "vital-signs", "laboratory,vital-signs", "x|laboratory"])),
+    st.tuples(st.just("category"), st.sampled_from(["laboratory", "laboratory,vital-signs", "x|laboratory"])),
     st.tuples(st.just("status"), st.sampled_from(["final", "amended,final", "entered-in-error", "|final", "x|final"])),
     st.tuples(st.just("date"), st.tuples(st.sampled_from(["", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb"]),
                                          st.sampled_from(ASKED)).map("".join)),
@@ -202,7 +203,8 @@ def test_both_tiers_give_the_same_bytes(
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(1, 60), st.sampled_from(["compact", "hapi"]), st.sampled_from(["patient=p1", "status=final", "patient=p2,p3&_sort=-date", ""]),
+    st.integers(1, 60), st.sampled_from(["compact", "hapi"]),
+    st.sampled_from(["patient=p1", "status=final", "patient=p2,p3&_sort=-date", ""]),
     st.sampled_from([None, NOW]),
 )  # fmt: skip
 def test_pages_put_together_are_the_whole(world: World, count: int, style: Any, search: str, now: str | None) -> None:
@@ -233,7 +235,7 @@ def test_sort_by_date_descending_puts_undated_last_and_breaks_ties_by_id(world: 
     spans = {id: _span(json.loads(raw)) for type, id, patient, raw in ROWS if type == "Observation" and patient == "p1"}
     dated = [id for id in found if spans[id] is not None]
     assert found == dated + sorted(set(found) - set(dated))
-    for before, after in zip(dated, dated[1:], strict=False):
+    for before, after in pairwise(dated):
         assert spans[before] > spans[after] or (spans[before] == spans[after] and before < after)
 
 
@@ -280,8 +282,9 @@ def test_patient_searches(world: World, search: str, expected: list[str]) -> Non
 @pytest.mark.parametrize(
     "search",
     [
-        "patient=p1", "patient=Patient/p1", f"patient={BASE}Patient/p1", "subject=Patient/p1", "subject:Patient=p1", "subject=p1",
-        "patient.identifier=S1000001", "subject:Patient.family=nunez&patient.birthdate=1950-02-28", "patient=p1&patient=p1,p2",
+        "patient=p1", "patient=Patient/p1", f"patient={BASE}Patient/p1", "subject=Patient/p1", "subject:Patient=p1",
+        "subject=p1", "patient.identifier=S1000001", "subject:Patient.family=nunez&patient.birthdate=1950-02-28", 
+        "patient=p1&patient=p1,p2",
     ],
 )  # fmt: skip
 def test_ways_to_name_the_patient(world: World, search: str) -> None:

@@ -26,16 +26,19 @@ REQUEST = {
     "medicationCodeableConcept": {"coding": [{"system": "http://hl7.org/fhir/sid/ndc", "code": "0338-1715-40"}]},
     "authoredOn": "2023-11-13T10:15:00+00:00",
     "dosageInstruction": [{"route": {"text": "IV"}, "doseAndRate": [
-        {"doseQuantity": {"value": 2, "unit": "g"}, "rateRatio": {"numerator": {"value": 1}, "denominator": {"value": 2, "unit": "h"}}}]}],
+        {"doseQuantity": {"value": 2, "unit": "g"},
+         "rateRatio": {"numerator": {"value": 1}, "denominator": {"value": 2, "unit": "h"}}}]}],
 }  # fmt: skip
 ORDER = {
-    "resourceType": "ServiceRequest", "status": "active", "intent": "order", "priority": "stat", "authoredOn": "2023-11",
+    "resourceType": "ServiceRequest", "status": "active", "intent": "order", "priority": "stat",
+    "authoredOn": "2023-11",
     "code": {"coding": [{"system": "http://loinc.org", "code": "2823-3"}]}, "subject": {"reference": "Patient/1"},
     "note": [{"text": "free text"}], "occurrenceDateTime": "2023-11-14T08:00:00.123Z",
 }  # fmt: skip
 CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
 CONDITION = {
-    "resourceType": "Condition", "subject": {"reference": "Patient/1"}, "clinicalStatus": {"coding": [{"system": CLINICAL, "code": "active"}]},
+    "resourceType": "Condition", "subject": {"reference": "Patient/1"},
+    "clinicalStatus": {"coding": [{"system": CLINICAL, "code": "active"}]},
 }  # fmt: skip
 
 
@@ -154,7 +157,10 @@ def test_real_records_are_valid() -> None:
     bundles = sorted(SHARED.glob("synthea-bundles/*.json"))[:4]
     if not files:
         pytest.skip("the public records are not beside the checkout")
-    texts = [line for file in files for line in islice(gzip.open(file, "rt"), 15)]
+    texts: list[str] = []
+    for file in files:
+        with gzip.open(file, "rt") as lines:
+            texts += islice(lines, 15)
     texts += [dumps(entry["resource"]) for b in bundles for entry in loads(b.read_text())["entry"][:60]]
     for text in texts:
         resource = loads(text)

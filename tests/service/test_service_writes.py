@@ -13,8 +13,9 @@ from fhirtasks.graph.world import World
 from fhirtasks.service.service import BASE, Service
 
 BODY = (
-    '{ "resourceType": "Observation", "status": "final", "code": {"text": "BP"}, "subject": {"reference": "Patient/p1"},\n'
-    '  "meta": {"tag": [{"code": "x"}]}, "valueQuantity": {"value": 1.10, "unit": "kg"}, "id": "mine" }'
+    '{ "resourceType": "Observation", "status": "final", "code": {"text": "BP"},\n'
+    ' "subject": {"reference": "Patient/p1"}, "meta": {"tag": [{"code": "x"}]},'
+    ' "valueQuantity": {"value": 1.10, "unit": "kg"}, "id": "mine" }'
 )
 
 
@@ -104,8 +105,14 @@ def test_a_server_without_writes(world: World) -> None:
 
 
 def test_scenario_adds_replaces_and_hides(world: World) -> None:
-    later = '{"resourceType":"Observation", "id":"new1", "status":"final", "subject":{"reference":"urn:uuid:p1"},\n "code":{}, "effectiveDateTime":"2030-01-01"}'
-    other = '{"resourceType":"Observation","id":"p1-o0","status":"final","subject":{"reference":"Patient/p1"},"code":{"text":"new"}}'
+    later = (
+        '{"resourceType":"Observation", "id":"new1", "status":"final", "subject":{"reference":"urn:uuid:p1"},\n'
+        ' "code":{}, "effectiveDateTime":"2030-01-01"}'
+    )
+    other = (
+        '{"resourceType":"Observation","id":"p1-o0","status":"final","subject":{"reference":"Patient/p1"},'
+        '"code":{"text":"new"}}'
+    )
     server = Service(
         world, now=None, task_id="t", scenario=Scenario(add=(later, other), hide=("Observation/p1-o1", "Patient/p2"))
     )

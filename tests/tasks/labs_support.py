@@ -60,7 +60,12 @@ def synthea(folder: Path) -> World:
         for entry in loads(path.read_text(encoding="utf-8"))["entry"]:
             body = entry["resource"]
             if body["resourceType"] in ("Patient", "Encounter", "Observation"):
-                rows[body["resourceType"], body["id"]] = (body["resourceType"], body["id"], patient_of(body), dumps(body))
+                rows[body["resourceType"], body["id"]] = (
+                    body["resourceType"],
+                    body["id"],
+                    patient_of(body),
+                    dumps(body),
+                )
     return _world(list(rows.values()), folder / "synthea.duckdb")
 
 
@@ -70,7 +75,9 @@ def _world(rows: list[Row], path: Path) -> World:
     return World.open(path)
 
 
-def drafts(family: Family, world: World, branch: str, mode: Any, count: int, seed: str = "") -> Iterator[Draft | None]:
+def drafts(
+    family: Family, world: World, branch: str, mode: Any, count: int, *, seed: str = ""
+) -> Iterator[Draft | None]:
     """``count`` draws as the build makes them: asked again until a case is found."""
     for number in range(count):
         rng = random.Random(f"{seed}/{family.name}/{branch}/{mode}/{number}")

@@ -59,7 +59,9 @@ def test_each_branch_is_reached_and_is_what_it_says(family: Family, branch: str,
             assert draft.params["patient"] == draft.slots["mrn"] == draft.patients[0]
         answer, orders = naive(family.name, draft, mode, world)
         assert dumps(draft.gold["answer"]) == dumps(answer)
-        assert [(one["type"], str(one.get("dose", "")), one.get("occurrence", "")) for one in draft.gold["orders"]] == orders
+        assert [
+            (one["type"], str(one.get("dose", "")), one.get("occurrence", "")) for one in draft.gold["orders"]
+        ] == orders
         CLAIMS.get(branch, lambda *_: None)(draft, mode, world)
 
 
@@ -208,7 +210,9 @@ def test_another_process_draws_the_same(world: World) -> None:
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
     code += f"from pathlib import Path; import test_labs_families as t; print(t.digest(Path({str(world.path)!r})))"
     runs = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed})
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed}
+        )
         for seed in ("1", "2")
     ]
     assert runs[0].stdout == runs[1].stdout

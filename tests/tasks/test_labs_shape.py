@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import GroupKFold, StratifiedKFold, cross_val_predict
+from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
@@ -32,7 +34,7 @@ from fhirtasks.tasks.types import Task
 from solvers.labs import SOLVERS
 
 PURPOSELY = {"absent", "future", "many_pages"}
-"""Branches whose overlaid rows differ by what they are for: nothing there, a later date, or more results than there were."""
+"""Branches whose overlaid rows differ by what they are for: nothing there, a later date, more results."""
 
 
 def first_bundle(task: Task, world: World) -> dict[str, Any] | None:
@@ -78,7 +80,10 @@ def _seconds(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def rows(world: World, count: int) -> dict[tuple[str, str], list[tuple[bool, str, list[float]]]]:
+Rows = dict[tuple[str, str], list[tuple[bool, str, list[float]]]]
+
+
+def rows(world: World, count: int) -> Rows:
     """By (family, branch): native?, patient, features."""
     found: defaultdict[tuple[str, str], list[tuple[bool, str, list[float]]]] = defaultdict(list)
     for family in FAMILIES:
@@ -96,27 +101,23 @@ def rows(world: World, count: int) -> dict[tuple[str, str], list[tuple[bool, str
     return found
 
 
-def verdicts(
-    native: dict[tuple[str, str], list[Any]], edited: dict[tuple[str, str], list[Any]], floor: int = 10
-) -> list[tuple[str, int, float]]:
-    """Balanced accuracy of three classifiers over branches that have both kinds, never the same patient in two folds."""
-    table, labels, groups, names = [], [], [], []
+def verdicts(native: Rows, edited: Rows, floor: int = 4, hint: bool = False) -> list[tuple[str, int, float]]:
+    """Balanced accuracy of three classifiers over branches that have both kinds, no patient in two folds.
+
+    With ``hint`` a column gives the answer away: then they must find it.
+    """
+    table, labels, groups = [], [], []
     for number, key in enumerate(sorted(native.keys() & edited.keys())):
         sides = [row for row in native[key] if row[0]], [row for row in edited[key] if not row[0]]
         size = min(map(len, sides))
-        if size < floor:
-            continue
-        for side in sides:
+        for side in sides if size >= floor else ():
             for is_native, patient, row in side[:size]:
-                table.append([float(number), *row])
+                table.append([float(number), *row, float(is_native and hint)])
                 labels.append(is_native)
                 groups.append(patient)
-        names.append(key)
-    if not table:
-        return []
     models = {
         "tree": DecisionTreeClassifier(max_depth=6, min_samples_leaf=5, random_state=0),
-        "forest": RandomForestClassifier(200, min_samples_leaf=3, random_state=0),
+        "forest": RandomForestClassifier(100, min_samples_leaf=3, max_features=None, random_state=0),
         "logistic": make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
     }
     found = []
@@ -126,3 +127,56 @@ def verdicts(
             told = cross_val_predict(model, np.array(table), np.array(labels), groups=groups, cv=GroupKFold(5))
         found.append((name, len(labels), float(balanced_accuracy_score(labels, told))))
     return found
+
+
+def judged(name: str, world: World, count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws native rows, then the same branches with every native draw refused, and lets the classifiers try."""
+    native = rows(world, count)
+    with monkeypatch.context() as patch:
+        patch.setattr(labs_cases, "native", lambda *_: None)
+        edited = rows(world, count)
+    for model, size, accuracy in verdicts(native, edited):
+        print(f"{name}: {model} tells native from overlaid in {accuracy:.3f} of {size} rows (chance 0.5)")
+        assert size >= 120
+        assert accuracy <= 0.5 + 4 * (0.25 / size) ** 0.5
+    assert all(accuracy > 0.9 for _, _, accuracy in verdicts(native, edited, hint=True))
+
+
+def test_shape_of_the_embedded_population(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged("population", support.population(tmp_path), 6, monkeypatch)
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("name", "folder"), [("mimic", support.MIMIC), ("synthea", support.SYNTHEA)])
+def test_shape_of_real_records(name: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not folder.is_dir():
+        pytest.skip(f"{folder.name} is not beside the checkout")
+    judged(name, getattr(support, name)(tmp_path), 6, monkeypatch)
+
+
+def masked(world: World, mode: Any, count: int) -> Iterator[tuple[str, str, str]]:
+    """(family, branch, prompt without its slots' values)."""
+    for family in FAMILIES:
+        for branch in family.branches:
+            for draft in support.drafts(family, world, branch.name, mode, count * branch.weight, seed="words"):
+                assert draft is not None
+                text = f"{draft.instruction} {draft.context}".replace(draft.now, " NOW ")
+                for name, value in sorted(draft.slots.items(), key=lambda slot: -len(slot[1])):
+                    text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", f" {name.upper()} ", text)
+                yield family.name, branch.name, text
+
+
+@pytest.mark.parametrize("mode", ["clinical", "compat"])
+def test_wording_does_not_tell_the_branch(mode: Any, tmp_path: Path) -> None:
+    prompts: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
+    for family, branch, text in masked(support.population(tmp_path), mode, 12):
+        prompts[family].append((branch, text))
+    for family, known in sorted(prompts.items()):
+        branches = [branch for branch, _ in known]
+        majority = max(Counter(branches).values()) / len(branches)
+        model = make_pipeline(CountVectorizer(ngram_range=(1, 2)), MultinomialNB())
+        told = cross_val_predict(model, [text for _, text in known], branches, cv=StratifiedKFold(4))
+        accuracy = float(np.mean(np.array(told) == np.array(branches)))
+        noise = 3 * (majority * (1 - majority) / len(branches)) ** 0.5
+        print(f"{mode} {family}: wording tells {accuracy:.3f} of branches, the majority branch is {majority:.3f}")
+        assert accuracy <= majority + noise
