@@ -178,11 +178,10 @@ def _probes(chart: Chart, read: Read) -> Iterator[Probe]:
             raw = template.result(id, chart.person.id, time)
             yield Probe(f"a result at {probes.text(time)} were added", "Observation", (raw,))
         # The same number of results, so that no total tells: one that was not shown moves to where it would decide.
-        for id in dict.fromkeys(chart.found.others if times and read.pages_left else ()):
-            if not read.shows(f'"id":"{id}"'):
-                raw = template.result(id, chart.person.id, times[0])
-                says = f"the result {id}, never shown, had been taken at {probes.text(times[0])}"
-                yield Probe(says, "Observation", (raw,))
+        for id in dict.fromkeys(chart.found.others if read.incomplete else ()):
+            for time in times[:2] if not read.shows(f'"id":"{id}"') else ():
+                raw = template.result(id, chart.person.id, time)
+                yield Probe(f"the result {id}, never shown, were of {probes.text(time)}", "Observation", (raw,))
 
 
 def _deciding_times(chart: Chart) -> list[int]:

@@ -32,7 +32,8 @@ def read(raw: str) -> Added:
     """An added resource, parsed once."""
     body = loads(raw)
     subject = body.get("subject") or body.get("patient") or {}
-    kind, _, id = str(subject.get("reference", "")).rpartition("/")
+    # A transaction's urn:uuid names the resource by its id, as the service reads it.
+    kind, _, id = str(subject.get("reference", "")).replace("urn:uuid:", "Patient/").rpartition("/")
     time = body.get("effectiveDateTime") or body.get("effectiveInstant")
     span = parse_range(time) if isinstance(time, str) else None
     code = body.get("code") if isinstance(body.get("code"), dict) else {}
@@ -66,6 +67,8 @@ def gone(scenario: Scenario, type: str) -> set[str]:
 def merged(scenario: Scenario, add: Iterable[str], hide: Iterable[str]) -> Scenario:
     """The scenario with more on top of it: what is newly hidden or added takes the place of what it had added."""
     more, without = tuple(add), tuple(hide)
+    if not scenario.add:
+        return Scenario(add=more, hide=(*scenario.hide, *without))
     refs = {*without, *(f"{one.type}/{one.id}" for one in map(read, more))}
     kept = tuple(raw for raw in scenario.add if f"{(one := read(raw)).type}/{one.id}" not in refs)
     return Scenario(add=kept + more, hide=(*scenario.hide, *without))

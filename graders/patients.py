@@ -85,7 +85,7 @@ def _namesakes(task: Task, world: World, body: str | None, read: Read) -> Iterat
     ids = (probes.FIRST_ID, probes.LAST_ID)
     for id in ids[:1] if read.searches("Patient") == 1 else ids:
         yield Probe("another patient had that name and birth date", "Patient", (_namesake(slots, id),))
-    if not read.pages_left:
+    if not read.incomplete:
         return
     everyone = identities.people(world)
     # Those whom a search by less than name and birth date would find, and the ends of a list of all.

@@ -60,10 +60,10 @@ class Read:
         return len({url for url in self.urls if f"/{type}?" in url and "_offset=" not in url})
 
     @property
-    def pages_left(self) -> bool:
-        """Whether there is a next page that was not asked for."""
+    def incomplete(self) -> bool:
+        """Whether something matched that was not shown: a next page was not asked for, or matches were only counted."""
         pages = {match for text in self.texts for match in _NEXT.findall(text)}
-        return not pages <= set(self.urls)
+        return not pages <= set(self.urls) or any("_summary=" in url or "_count=0" in url for url in self.urls)
 
 
 EMPTY = ListOf(())

@@ -36,12 +36,13 @@ def build_edges(db: duckdb.DuckDBPyConnection, *, logical: bool) -> None:
         _logical(db)
     db.execute(f"create temp table hard as select * from edge where kind in {_HARD}")
     if db.execute("select 1 from hard limit 1").fetchone():
-        db.execute(f"delete from edge where kind in {_HARD}")
+        db.execute(f"delete from pointer where kind in {_HARD}")
         _urns(db)
         _identifiers(db)
         _contained(db)
-        db.execute("""insert into edge
-            select h.type, h.id, h.path, h.reference, h.kind, coalesce(f.target_type, h.target_type), f.target_id,
+        db.execute("""insert into pointer
+            select h.type, h.id, h.path, h.reference, h.kind,
+                coalesce(f.target_type, h.target_type, '') || '/' || coalesce(f.target_id, ''),
                 f.target_id is not null or c.id is not null
             from hard h
             left join found f using (type, id, reference)
@@ -71,10 +72,9 @@ def _edges(db: duckdb.DuckDBPyConnection) -> None:
     target = (
         f"regexp_extract(reference, '{TARGET_PATTERN}', 1) || '/' || regexp_extract(reference, '{TARGET_PATTERN}', 2)"
     )
-    db.execute(f"""insert into edge
+    db.execute(f"""insert into pointer
         select type, id, path, reference, kind,
-            case when kind in ('relative', 'absolute') then nullif(split_part(key, '/', 1), '') end,
-            case when kind in ('relative', 'absolute') then nullif(split_part(key, '/', 2), '') end,
+            case when kind not in ('relative', 'absolute') then '/' when key <> reference then key end,
             resolved
         from (
             select *, case
@@ -107,10 +107,10 @@ def _logical(db: duckdb.DuckDBPyConnection) -> None:
     while row := rows.fetchone():
         for path, element in msgspec.json.decode(row[2]).items():
             found += [
-                (row[0], row[1], path, reference, "logical", type_, None, False)
+                (row[0], row[1], path, reference, "logical", f"{type_ or ''}/", False)
                 for reference, type_ in _logical_in(element, top=True)
             ]
-    insert(db, "edge", found)
+    insert(db, "pointer", found)
 
 
 def _logical_in(element: Json, *, top: bool) -> list[tuple[str, str | None]]:

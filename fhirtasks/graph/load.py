@@ -101,7 +101,7 @@ def _load(
     reader = Reader(sources, _number_sources(db, sources, old, licence, origin), progress)
     fill(db, reader, old=old is not None)
     logical = reader.logical or (
-        old is not None and _one(db, "select count(*) from old.edge where kind = 'logical'") > 0
+        old is not None and _one(db, "select count(*) from old.pointer where kind = 'logical'") > 0
     )
     superseded_before = 0 if old is None else _one(db, "select count(*) from old.superseded")
     _keep_beside(db, reader, old)
@@ -131,7 +131,7 @@ def _load(
         bundles=_one(db, "select count(*) from bundle"),
         conflicts=conflicts,
         superseded=superseded,
-        unresolved_references=_one(db, "select count(*) from edge where not resolved"),
+        unresolved_references=_one(db, "select count(*) from pointer where not resolved"),
         unresolved_examples=store.unresolved(db, _EXAMPLES),
         fingerprint=fingerprint,
         sources=store.sources(db),

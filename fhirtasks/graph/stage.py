@@ -51,24 +51,22 @@ class Reader:
     deleted: set[tuple[str, str, int, int]] = field(default_factory=set)
     _raws: list[bytes] = field(default_factory=list)
     _types: list[str] = field(default_factory=list)
-    _pointers: list[int] = field(default_factory=list)
     _size: int = 0
 
     def batches(self) -> Iterator[Any]:
         """pyarrow record batches of ``source, type, raw, pointers``. UserError names file, line and reason."""
         for number, source in zip(self.numbers, self.sources, strict=True):
-            for _ in self._source(source, self.notes.setdefault(number, set())):
-                if self._size >= _BATCH_BYTES:
-                    yield self._batch(number)
-            yield self._batch(number)
+            yield from self._source(source, number)
+            if self._raws:
+                yield self._batch(number)
 
-    def _source(self, source: str, notes: set[str]) -> Iterator[None]:
-        """Yields whenever a batch may be taken."""
+    def _source(self, source: str, number: int) -> Iterator[Any]:
+        notes = self.notes.setdefault(number, set())
         if is_server(source):
             for url, text in pages(source):
                 self.progress(f"reading {url}")
                 self._document(url, text, paged=True)
-                yield
+                yield from self._full(number)
             return
         for part in parts_of(source):
             if isinstance(part, Skipped):
@@ -78,32 +76,39 @@ class Reader:
                 continue
             self.progress(f"reading {part.name}")
             with reading(part.name):
-                yield from self._lines(part) if part.lines else self._whole(part)
+                if part.lines:
+                    yield from self._lines(part, number)
+                else:
+                    self._whole(part)
+                yield from self._full(number)
 
-    def _lines(self, part: Part) -> Iterator[None]:
+    def _full(self, source: int) -> Iterator[Any]:
+        if self._size >= _BATCH_BYTES:
+            yield self._batch(source)
+
+    def _lines(self, part: Part, source: int) -> Iterator[Any]:
         """NDJSON, some thousand lines at a time: quickly where all of them are plain, else one by one."""
+        import pyarrow as pa
+
         squeeze = partial(msgspec.json.format, indent=-1)
         number = 1
         with part.open() as file:
             while lines := file.readlines(_BATCH_BYTES):
                 try:
-                    texts = list(map(squeeze, lines))
+                    texts: list[bytes] = list(map(squeeze, lines))  # type: ignore[arg-type]
                     begin = _START.match(texts[0])
-                    plain = begin is not None and begin[1] != b"Bundle" and _all_plain(texts, begin[0])
                 except (msgspec.DecodeError, RecursionError):
-                    plain = False
-                if plain and begin is not None:
-                    self.logical = self.logical or LOGICAL in b"".join(texts)
-                    self._raws += texts
-                    self._types += [begin[1].decode()] * len(texts)
-                    self._pointers += [text.count(REFERENCE) for text in texts]
-                    self._size = _BATCH_BYTES
-                    yield
-                else:
-                    for at, line in enumerate(lines, number):
-                        self._careful(f"{part.name}, line {at}", line, first=at == 1)
-                        if self._size >= _BATCH_BYTES:
-                            yield
+                    begin = None
+                if begin is not None and begin[1] != b"Bundle":
+                    raws = pa.array(texts, pa.binary())
+                    if _all_plain(texts, raws.buffers()[2].to_pybytes(), begin[0]):
+                        yield self._record_batch(source, [begin[1].decode()] * len(texts), raws, texts)
+                        number += len(lines)
+                        continue
+                for at, line in enumerate(lines, number):
+                    self._careful(f"{part.name}, line {at}", line, first=at == 1)
+                    if self._size >= _BATCH_BYTES:
+                        yield self._batch(source)
                 number += len(lines)
 
     def _careful(self, where: str, line: bytes, *, first: bool) -> None:
@@ -116,7 +121,7 @@ class Reader:
         except ValueError as error:
             raise UserError(f"{where} {error}; mend or remove it.") from None
 
-    def _whole(self, part: Part) -> Iterator[None]:
+    def _whole(self, part: Part) -> None:
         with part.open() as file:
             data = file.read().removeprefix(_BOM)
         if not data.strip():
@@ -134,10 +139,8 @@ class Reader:
                 raise UserError(f"{part.name}{line} {error}; mend or remove it.") from None
             for number, line_ in enumerate(lines, 1):
                 self._careful(f"{part.name}, line {number}", line_, first=False)
-                yield
             return
         self._document(part.name, text)
-        yield
 
     def _document(self, where: str, text: bytes, *, paged: bool = False) -> None:
         try:
@@ -156,9 +159,7 @@ class Reader:
             self.deleted.add((item.type, item.id, item.version, item.updated))
         else:
             self._raws.append(item.raw)
-            self.logical = self.logical or LOGICAL in item.raw
             self._types.append(item.type)
-            self._pointers.append(item.raw.count(REFERENCE))
             self._size += len(item.raw)
             if item.bundle and item.full_url and not item.full_url.endswith(f"{item.type}/{item.id}"):
                 self.full_urls.add((item.bundle, item.full_url, item.type, item.id))
@@ -166,27 +167,30 @@ class Reader:
     def _batch(self, source: int) -> Any:
         import pyarrow as pa
 
-        arrays = [
-            pa.array([source] * len(self._raws), pa.int32()),
-            pa.array(self._types, pa.string()),
-            pa.array(self._raws, pa.binary()).view(pa.string()),
-            pa.array(self._pointers, pa.int32()),
-        ]
+        batch = self._record_batch(source, self._types, pa.array(self._raws, pa.binary()), self._raws)
+        self._raws.clear()
+        self._types.clear()
         self._size = 0
-        for column in (self._raws, self._types, self._pointers):
-            column.clear()
+        return batch
+
+    def _record_batch(self, source: int, types: list[str], raws: Any, texts: list[bytes]) -> Any:
+        import pyarrow as pa
+
+        pointers = [text.count(REFERENCE) for text in texts]
+        self.logical = self.logical or LOGICAL in raws.buffers()[2].to_pybytes()
+        arrays = [
+            pa.array([source] * len(types), pa.int32()),
+            pa.array(types, pa.string()),
+            raws.view(pa.string()),
+            pa.array(pointers, pa.int32()),
+        ]
         return pa.record_batch(arrays, names=["source", "type", "raw", "pointers"])
 
 
-def _all_plain(texts: list[bytes], start: bytes) -> bool:
+def _all_plain(texts: list[bytes], whole: bytes, start: bytes) -> bool:
     """Whether all begin with the same type and with an id, in ASCII, without ``\\u`` escapes."""
-    whole = b"".join(texts)
-    return (
-        whole.isascii()
-        and not (b"\\" in whole and b"\\u" in whole)
-        and all([text.startswith(start) for text in texts])
-        and start + b'"' not in whole  # an empty id
-    )
+    escaped = b"\\" in whole and any([b"\\u" in text for text in texts if b"\\" in text])
+    return whole.isascii() and not escaped and all([text.startswith(start) for text in texts])
 
 
 def fill(db: duckdb.DuckDBPyConnection, reader: Reader, *, old: bool) -> None:

@@ -16,7 +16,7 @@ VERSION = "1"
 ORDER = "patient nulls last, type, codes[1] nulls last, date_lo nulls last, id"
 """The order of ``resource``: a patient's chart is one stretch of the file, and the rows are the same whatever the load order."""
 
-COLUMNS = """type varchar, id varchar, patient varchar, codes varchar[], categories varchar[], status varchar, date_lo bigint,
+COLUMNS = """type varchar, id varchar using compression zstd, patient varchar, codes varchar[], categories varchar[], status varchar, date_lo bigint,
     date_hi bigint, effective varchar, value varchar, unit varchar, source integer, raw varchar using compression zstd"""
 """Of ``resource``, as docs/architecture.md explains them."""
 
@@ -25,15 +25,20 @@ NAMES = "type, id, patient, codes, categories, status, date_lo, date_hi, effecti
 SCHEMA = """
 create table source (source integer, name varchar, licence varchar, origin varchar, notes varchar);
 create table superseded (type varchar, id varchar, source integer, raw varchar using compression zstd);
-create table edge (
-    type varchar, id varchar, path varchar, reference varchar, kind varchar, target_type varchar, target_id varchar,
+create table pointer (
+    type varchar, id varchar using compression zstd, path varchar, reference varchar, kind varchar, target varchar,
     resolved boolean);
+create view edge as
+    select type, id, path, reference, kind, nullif(split_part(coalesce(target, reference), '/', 1), '') as target_type,
+        nullif(split_part(coalesce(target, reference), '/', 2), '') as target_id, resolved
+    from pointer;
 create table bundle (hash varchar, type varchar);
 create table full_url (bundle varchar, url varchar, type varchar, id varchar);
 create table deleted (type varchar, id varchar, version bigint, updated bigint);
 create table meta (key varchar, value varchar);
 """
-"""``source.notes`` names licence and read-me files that lay beside the records. ``bundle``, ``full_url`` and ``deleted`` keep
+"""``pointer`` keeps what ``edge`` shows: ``target`` is the ``Type/id`` that a reference leads to where it does not read so
+itself, and ``/`` where it is not known. ``source.notes`` names licence and read-me files that lay beside the records. ``bundle``, ``full_url`` and ``deleted`` keep
 what Bundles said beside their resources: which there were, what an entry was called, what a history says was deleted."""
 
 

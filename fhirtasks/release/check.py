@@ -140,7 +140,7 @@ def _references(rows: Any) -> list[str]:
     found = []
     for text in rows.column("task").to_pylist():
         try:
-            found.append(reference(task_from_json(text)))
+            found.append(reference(task_from_json(text or "")))
         except (ValueError, RecursionError, TypeError):
             found.append("")
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from fhirtasks.graph.world import World
@@ -20,8 +21,41 @@ CHART_BYTES = 256 * 2**20
 _BATCH = 5_000
 _SCANS = 8
 
-Hit = tuple[tuple[Any, ...], Record]
-"""A match and the values that the search's sort keys sort it by."""
+
+@dataclass(slots=True)
+class Found:
+    """Matches in id order, and, if the search sorts, the values of its sort keys by id."""
+
+    records: list[Record] = field(default_factory=list)
+    keys: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    def add(self, table: Table, query: Query, patients: frozenset[str] | None, now: int | None) -> None:
+        """Adds the matches of one table; with ``patients`` only theirs."""
+        positions = table.select(query.criteria, now)
+        records = table.records
+        if patients is not None:
+            positions = [p for p in positions if records[p].patient in patients]
+        self.records += [records[p] for p in positions]
+        if query.sort:
+            columns = [table.sort_column(key) for key in query.sort]
+            self.keys.update((records[p].id, tuple([column[p] for column in columns])) for p in positions)
+
+    def sort_by_id(self) -> None:
+        """Restores the id order after several tables were added."""
+        self.records.sort(key=_by_id)
+
+    def ordered(self, query: Query) -> list[Record]:
+        """In the search's order: its sort keys, then id; what lacks a key's value comes last either way."""
+        records, keys = self.records, self.keys
+        for place, key in reversed(list(enumerate(query.sort))):
+            having = [record for record in records if keys[record.id][place] is not None]
+            having.sort(key=lambda record: keys[record.id][place], reverse=key.descending)
+            records = having + [record for record in records if keys[record.id][place] is None]
+        return records
+
+
+def _by_id(record: Record) -> str:
+    return record.id
 
 
 class Charts:
@@ -35,7 +69,7 @@ class Charts:
         self._bytes = 0
         self._people: Table | None = None
         self._records: OrderedDict[tuple[str, str], Record | None] = OrderedDict()
-        self._scans: OrderedDict[Any, list[Hit]] = OrderedDict()
+        self._scans: OrderedDict[Any, Found] = OrderedDict()
         self.types = tuple(
             row[0] for row in self._db.execute("SELECT DISTINCT type FROM resource ORDER BY type").fetchall()
         )
@@ -92,40 +126,39 @@ class Charts:
             self._records.popitem(last=False)
         return record
 
-    def in_memory(self, query: Query, patients: frozenset[str] | None, now: int | None) -> list[Hit]:
+    def in_memory(self, query: Query, patients: frozenset[str] | None, now: int | None) -> Found:
         """Matches among all Patients, or in the charts of ``patients``; in id order."""
         if query.type == "Patient":
             tables = [self.people()]
         else:
             tables = [t for patient in sorted(patients or ()) if (t := self.chart(patient).get(query.type)) is not None]
-        hits: list[Hit] = []
+        found = Found()
         for table in tables:
-            hits += table_hits(table, query, patients if query.type == "Patient" else None, now)
+            found.add(table, query, patients if query.type == "Patient" else None, now)
         if len(tables) > 1:
-            hits.sort(key=_by_id)
-        return hits
+            found.sort_by_id()
+        return found
 
-    def in_sql(self, query: Query, patients: frozenset[str] | None, now: int | None) -> list[Hit]:
+    def in_sql(self, query: Query, patients: frozenset[str] | None, now: int | None) -> Found:
         """As :meth:`in_memory`, by a scan of the world in DuckDB; in id order. The records are bare: see
         :meth:`filled`.
 
         The last few results are kept, so that the further pages of a search cost no further scan.
         """
         key = (query.type, query.encoded, patients, now)
-        hits = self._scans.get(key)
-        if hits is None:
-            hits = []
+        found = self._scans.get(key)
+        if found is None:
+            found = Found()
             for table in self._candidates(query, patients, now):
-                found = table_hits(table, query, None, now)
-                for _, record in found:
+                found.add(table, query, None, now)
+                for record in table.records:
                     record.raw = ""
-                hits += found
-            self._scans[key] = hits
+            self._scans[key] = found
             if len(self._scans) > _SCANS:
                 self._scans.popitem(last=False)
         else:
             self._scans.move_to_end(key)
-        return hits
+        return found
 
     def filled(self, records: list[Record]) -> list[Record]:
         """The same records, those that are bare replaced by ones with their text."""
@@ -161,30 +194,6 @@ class Charts:
         )
         while rows := cursor.fetchmany(_BATCH):
             yield Table([Record(*row) for row in rows])
-
-
-def table_hits(table: Table, query: Query, patients: frozenset[str] | None, now: int | None) -> list[Hit]:
-    """Matches in one table; with ``patients`` only theirs."""
-    positions = table.select(query.criteria, now)
-    records = table.records
-    if patients is not None:
-        positions = [p for p in positions if records[p].patient in patients]
-    if not query.sort:
-        return [((), records[p]) for p in positions]
-    return [(table.sort_values(p, query.sort), records[p]) for p in positions]
-
-
-def ordered(hits: list[Hit], query: Query) -> list[Record]:
-    """In the search's order: its sort keys, then id; what lacks a key's value comes last either way."""
-    for place, key in reversed(list(enumerate(query.sort))):
-        having = [hit for hit in hits if hit[0][place] is not None]
-        having.sort(key=lambda hit: hit[0][place], reverse=key.descending)
-        hits = having + [hit for hit in hits if hit[0][place] is None]
-    return [record for _, record in hits]
-
-
-def _by_id(hit: Hit) -> str:
-    return hit[1].id
 
 
 _CODES = {

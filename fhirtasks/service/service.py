@@ -20,11 +20,13 @@ from fhirtasks.graph.scenario import Scenario
 from fhirtasks.graph.world import World
 from fhirtasks.service.bundle import CONTENT_TYPE, Response, outcome, resource_text, searchset
 from fhirtasks.service.capability import capability_statement
-from fhirtasks.service.charts import Charts, Hit, ordered, table_hits
+from fhirtasks.service.charts import Charts, Found
 from fhirtasks.service.create import Refused, created_id, created_resource, read_posted, uuid_of
 from fhirtasks.service.parse import PAGE, compile_query
 from fhirtasks.service.query import Query, SearchError
 from fhirtasks.service.table import Record, Table, top_level
+
+__all__ = ["BASE", "Created", "Response", "Service", "Style"]
 
 BASE = "http://localhost:8080/fhir/"
 """The base URL that prompts and Bundles show; nothing needs to listen there."""
@@ -90,6 +92,8 @@ class Service:
         ``url`` is absolute (below the base) or relative to the base. ``body`` is JSON text, or a form for ``_search``.
         """
         try:
+            if not _encodable(method + url):
+                raise SearchError(400, "invalid", "The URL is malformed: it holds half a surrogate pair.")
             return self._route(method, url, body)
         except SearchError as error:
             return outcome(error.status, error.code, [error.message], printed=self.style == "hapi")
@@ -118,6 +122,8 @@ class Service:
         if method == "POST":
             if parts[1:] == ["_search"]:
                 form = "&".join(part for part in (query, (body or "").strip()) if part)
+                if not _encodable(form):
+                    raise SearchError(400, "invalid", "The form is malformed: it holds half a surrogate pair.")
                 return self._search(compile_query(type, form))
             if len(parts) == 1:
                 return self._create(type, url, body)
@@ -205,20 +211,21 @@ class Service:
         """Every match, in the search's order."""
         patients = self._patients(query)
         if query.type == "Patient" or (patients is not None and len(patients) <= MAX_CHARTS):
-            hits = self._charts.in_memory(query, patients, self._now_us)
+            found = self._charts.in_memory(query, patients, self._now_us)
         else:
-            hits = self._charts.in_sql(query, patients, self._now_us)
-        return self._with_own(hits, query, patients)
+            found = self._charts.in_sql(query, patients, self._now_us)
+        if self._gone or query.type in self._added:
+            found = self._with_own(found, query, patients)
+        return found.ordered(query)
 
-    def _with_own(self, hits: list[Hit], query: Query, patients: frozenset[str] | None) -> list[Record]:
-        """The world's hits less what is hidden or replaced, with what scenario and writes added."""
-        if self._gone:
-            gone = self._gone
-            hits = [hit for hit in hits if (query.type, hit[1].id) not in gone]
+    def _with_own(self, found: Found, query: Query, patients: frozenset[str] | None) -> Found:
+        """The world's matches less what is hidden or replaced, with what scenario and writes added."""
+        gone = self._gone
+        own = Found([record for record in found.records if (query.type, record.id) not in gone], dict(found.keys))
         if query.type in self._added:
-            hits = hits + table_hits(self._added_table(query.type), query, patients, None)
-            hits.sort(key=lambda hit: hit[1].id)
-        return ordered(hits, query)
+            own.add(self._added_table(query.type), query, patients, None)
+            own.sort_by_id()
+        return own
 
     def _patients(self, query: Query) -> frozenset[str] | None:
         """The patients that the search is bound to; None if it is not."""
@@ -337,3 +344,12 @@ class Service:
 
     def _answer(self, text: str) -> Response:
         return Response(200, body=pretty(text) if self.style == "hapi" else text)
+
+
+def _encodable(text: str) -> bool:
+    """False for lone surrogates, which JSON transcripts can hold and no server ever sees."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -43,12 +43,13 @@ class Record:
 class Table:
     """Records of one type, in id order."""
 
-    __slots__ = ("_columns", "_indexes", "_prefixes", "records")
+    __slots__ = ("_columns", "_indexes", "_prefixes", "_sorts", "records")
 
     def __init__(self, records: list[Record]) -> None:
         self.records = records
         self._columns: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
         self._indexes: dict[tuple[str, str], dict[str, list[int]]] = {}
+        self._sorts: dict[tuple[str, bool], list[Any]] = {}
         self._prefixes: dict[tuple[str, str], tuple[list[str], list[int]]] = {}
 
     def select(self, criteria: Iterable[Criterion], now: int | None) -> list[int]:
@@ -73,17 +74,19 @@ class Table:
             positions = [p for p in positions if records[p].available <= now]
         return positions
 
-    def sort_values(self, position: int, sort: tuple[SortKey, ...]) -> tuple[Any, ...]:
-        """The value that each key sorts this record by (the least, or the greatest if descending); None if it has
-        none."""
-        self._need([(key.param, "") for key in sort])
-        found = []
-        for key in sort:
-            column: tuple[Any, ...] = self._columns[key.param.name, ""][position]
-            if key.param.kind in ("token", "reference", "patient"):
-                column = tuple(value for value in column if value.startswith("\0"))  # by code or id alone
-            found.append(None if not column else max(column) if key.descending else min(column))
-        return tuple(found)
+    def sort_column(self, key: SortKey) -> list[Any]:
+        """The value that a key sorts each record by (its least, or greatest if descending); None where it has none."""
+        name = (key.param.name, key.descending)
+        column = self._sorts.get(name)
+        if column is None:
+            self._need([(key.param, "")])
+            by_code = key.param.kind in ("token", "reference", "patient")  # by code or id alone
+            best = max if key.descending else min
+            column = self._sorts[name] = []
+            for found in self._columns[key.param.name, ""]:
+                usable = tuple(value for value in found if value.startswith("\0")) if by_code else found
+                column.append(best(usable) if usable else None)
+        return column
 
     def _need(self, wanted: list[tuple[SearchParam, str]]) -> None:
         lacking = [(param, form) for param, form in wanted if (param.name, form) not in self._columns]

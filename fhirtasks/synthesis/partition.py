@@ -27,6 +27,8 @@ DRAWS = 60
 """How often a family is asked for a case before a row's attempt is given up."""
 ROUNDS = 6
 """How many attempts a row has."""
+_BUGS = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError)
+"""What a family or an expert, anybody's, raises on records that it did not expect: the row is dropped and says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +88,20 @@ def make(
         tried: list[tuple[PlannedRow, Task, Episode, str]] = []
         again = []
         for row in pending:
-            task = draw(row, partition, world, attempt)
+            try:
+                task = draw(row, partition, world, attempt)
+            except _BUGS as error:
+                drop(row, "", f"sampling failed: {type(error).__name__}")
+                continue
             watch.lap("sample")
             if task is None:
                 drop(row, "", "no case found")
                 continue
-            episode = play(task, world, solvers.solver(row.family))
+            try:
+                episode = play(task, world, solvers.solver(row.family))
+            except _BUGS as error:
+                drop(row, "", f"expert failed: {type(error).__name__}")
+                continue
             watch.lap("solve")
             replayed = replay_task(task, world, episode.raws)
             watch.lap("replay")

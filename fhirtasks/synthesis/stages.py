@@ -97,7 +97,7 @@ class Stages:
             merged = merge(self.partitions)
             lacking = missed(self.quotas, merged)
             short = sorted({quota.split for quota, _ in lacking} - {"train"})
-            if not short:
+            if not short or any(quota.split == "train" for quota, _ in lacking):
                 return merged, lacking
             for split in short:
                 names = sorted({f"{quota.family}/{quota.branch}" for quota, _ in lacking if quota.split == split})

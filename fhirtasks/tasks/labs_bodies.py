@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from datetime import datetime, timedelta
 
@@ -22,7 +23,6 @@ def editable(raw: str, identifier: str) -> bool:
         and raw.count('"valueQuantity":') == 1
         and len(_QUANTITY.findall(raw)) == 1
         and '"component":' not in raw
-        and '"interpretation":' not in raw
         and '"effectivePeriod":' not in raw
         and all(_TIME.fullmatch(text) for _, text, _ in _TIMES.findall(raw))
     )
@@ -38,6 +38,31 @@ def value_text(raw: str) -> str:
 def with_value(raw: str, digits: str) -> str:
     """The text with other digits in its quantity."""
     return _QUANTITY.sub(lambda match: match.group(1) + digits, raw)
+
+
+def judged_like(raw: str, digits: str, donor: str) -> bool:
+    """Whether ``donor`` is a result of these digits with the same reference range: its interpretation fits them."""
+    if '"valueQuantity":' not in donor or value_text(donor) != digits:
+        return False
+    return _part(raw, "referenceRange") == _part(donor, "referenceRange")
+
+
+def interpreted(raw: str) -> str:
+    """The interpretation (high, low, normal …) as the text has it, empty if it has none."""
+    return _part(raw, "interpretation")
+
+
+def with_interpretation_of(raw: str, donor: str) -> str:
+    """The text with the donor's interpretation in the place of its own; both have one."""
+    return raw.replace(f'"interpretation":{interpreted(raw)}', f'"interpretation":{interpreted(donor)}', 1)
+
+
+def _part(raw: str, key: str) -> str:
+    place = raw.find(f'"{key}":')
+    if place < 0:
+        return ""
+    start = place + len(key) + 3
+    return raw[start : json.JSONDecoder().raw_decode(raw, start)[1]]
 
 
 def with_id(raw: str, old: str, new: str) -> str:

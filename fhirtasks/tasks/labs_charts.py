@@ -21,6 +21,7 @@ DAY = 24 * HOUR
 
 PLAIN_STATUS = frozenset({"final", "amended", "corrected"})
 FOREVER = 1 << 62
+DONORS = 4
 _OFFSET = re.compile(r"([+-]\d\d:\d\d|Z)$")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -114,6 +115,8 @@ class Lab:
     padded: bool
     charts: tuple[Chart, ...]
     texts: dict[Decimal, str]
+    donors: dict[str, tuple[tuple[str, str], ...]]
+    """By the text of a value, a few results (patient, id) that have it."""
     unclear: frozenset[str]
     """Patients with undated results of this code: never sampled."""
     groups: tuple[Group, ...] = ()
@@ -258,6 +261,7 @@ def _lab(code: str, rows: list[tuple[Any, ...]], timelines: dict[str, Timeline])
     results: defaultdict[str, list[Result]] = defaultdict(list)
     undated: set[str] = set()
     texts: Counter[str] = Counter()
+    donors: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
     for patient, identifier, low, high, effective, value, its_unit, status, available, compared in rows:
         if low is None or high is None or not effective:
             undated.add(str(patient))
@@ -269,6 +273,8 @@ def _lab(code: str, rows: list[tuple[Any, ...]], timelines: dict[str, Timeline])
         )  # fmt: skip
         if plain:
             texts[str(value)] += 1
+            if texts[str(value)] <= DONORS:
+                donors[str(value)].append((str(patient), str(identifier)))
         results[str(patient)].append(
             Result(low, str(identifier), high, str(effective), number, low if available is None else available, plain)
         )
@@ -287,6 +293,7 @@ def _lab(code: str, rows: list[tuple[Any, ...]], timelines: dict[str, Timeline])
     lab = Lab(
         BY_CODE[code], code, unit, usual, any("." in text for text in whole), charts,
         {Decimal(text): text for text in sorted(texts)},
+        {text: tuple(donors[text]) for text in sorted(donors)},
         frozenset(undated),
     )  # fmt: skip
     lab.groups = tuple(group for chart in charts for group in chart.groups)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from decimal import ROUND_CEILING, Decimal
 
@@ -45,7 +46,10 @@ class Overlay:
         raw = self.added.get(one.id) or self.raws[one.id]
         if not bodies.editable(raw, one.id):
             return False
-        self._put(one._replace(value=Decimal(digits)), bodies.with_value(raw, digits))
+        text = self._valued(raw, digits)
+        if text is None:
+            return False
+        self._put(one._replace(value=Decimal(digits)), text)
         return True
 
     def move(self, one: Result, time: int) -> bool:
@@ -59,8 +63,10 @@ class Overlay:
         if not bodies.editable(raw, one.id) or not bodies.editable(body, model.id):
             return False
         text = bodies.with_identifiers_of(bodies.with_id(body, model.id, one.id), raw)
-        text = bodies.with_value(text, digits or bodies.value_text(raw))
-        text = bodies.shifted(text, time - model.time, self.case.chart.timeline.offset(time))
+        valued = self._valued(text, digits or bodies.value_text(raw))
+        if valued is None:
+            return False
+        text = bodies.shifted(valued, time - model.time, self.case.chart.timeline.offset(time))
         self._put(_result(one.id, time, text), text)
         return True
 
@@ -76,7 +82,10 @@ class Overlay:
         else:
             return False
         text = bodies.renumbered(bodies.with_id(body, model.id, new), salt)
-        text = bodies.shifted(bodies.with_value(text, digits), time - model.time, self.case.chart.timeline.offset(time))
+        valued = self._valued(text, digits)
+        if valued is None:
+            return False
+        text = bodies.shifted(valued, time - model.time, self.case.chart.timeline.offset(time))
         self._put(_result(new, time, text), text)
         return True
 
@@ -88,6 +97,24 @@ class Overlay:
         """Takes a result away."""
         del self.results[one.id]
         self.hidden.append(one.id)
+
+    def _valued(self, raw: str, digits: str) -> str | None:
+        """The text with these digits; what it says of high or low comes from a result that has them. None without one."""
+        if digits == bodies.value_text(raw) or not bodies.interpreted(raw):
+            return bodies.with_value(raw, digits)
+        for donor in self._donors(digits):
+            if bodies.interpreted(donor) and bodies.judged_like(raw, digits, donor):
+                return bodies.with_value(bodies.with_interpretation_of(raw, donor), digits)
+        return None
+
+    def _donors(self, digits: str) -> Iterator[str]:
+        yield from (self.raws[key] for key in sorted(self.raws) if f'"value":{digits}' in self.raws[key])
+        for patient, identifier in self.lab.donors.get(digits, ()):
+            row = self._world.db.execute(
+                "select raw from resource where type = 'Observation' and patient = ? and id = ?", [patient, identifier]
+            ).fetchone()
+            if row is not None:
+                yield str(row[0])
 
     def _put(self, one: Result, raw: str) -> None:
         self.results[one.id] = one

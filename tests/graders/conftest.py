@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import duckdb
 import pytest
+from graders_doubles import LABS, PATIENTS
 
 from fhirtasks.graph.world import World, write_world, write_world_from_charts
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from graders_doubles import LABS, PATIENTS  # noqa: E402
 
 
 @pytest.fixture(scope="session")

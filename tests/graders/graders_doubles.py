@@ -26,13 +26,17 @@ def patient(id: str, mrn: str, given: str, family: str, born: str) -> dict[str, 
     }
 
 
-def lab(id: str, value: str, time: str, *, patient: str = "pat-a", code: str = "K", unit: str = "mmol/L", **more: object) -> str:
+def lab(
+    id: str, value: str, time: str, *, patient: str = "pat-a", code: str = "K", unit: str = "mmol/L", **more: object
+) -> str:
     """The raw text of a result; ``value`` keeps its digits."""
     body = {
         "resourceType": "Observation",
         "id": id,
         "status": "final",
-        "category": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "laboratory"}]}],
+        "category": [
+            {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "laboratory"}]}
+        ],
         "code": {"coding": [{"system": LOINC, "code": code}]},
         "subject": {"reference": f"Patient/{patient}"},
         "effectiveDateTime": time,
@@ -75,8 +79,12 @@ SLOTS: dict[str, dict[str, str]] = {
         "mrn": "M100", "value": "118/77 mmHg", "systolic": "118", "diastolic": "77", "code": "85354-9", "code_system": LOINC,
         "systolic_code": "8480-6", "diastolic_code": "8462-4",
     },
-    "latest_lab_in_window": {"mrn": "M100", "analyte": "magnesium", "code": "MG", "unit": "mg/dL", "window_hours": "24", "tie": "highest"},
-    "mean_lab_in_window": {"mrn": "M100", "analyte": "glucose", "code": "GLU", "unit": "mg/dL", "window_hours": "24", "decimals": "1"},
+    "latest_lab_in_window": {
+        "mrn": "M100", "analyte": "magnesium", "code": "MG", "unit": "mg/dL", "window_hours": "24", "tie": "highest",
+    },
+    "mean_lab_in_window": {
+        "mrn": "M100", "analyte": "glucose", "code": "GLU", "unit": "mg/dL", "window_hours": "24", "decimals": "1",
+    },
     "latest_lab": {"mrn": "M100", "analyte": "potassium", "code": "K", "unit": "mmol/L", "tie": "highest"},
     "magnesium_replacement": {
         "mrn": "M100", "code": "MG", "unit": "mg/dL", "window_hours": "24", "tie": "highest", "low_at_or_below": "1.9",
@@ -130,10 +138,17 @@ PARAMS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 """The public grader's constants, with a free text of our own."""
 
-KINDS = {"patient_lookup": "query", "patient_age": "query", "record_blood_pressure": "action", "referral_order": "action"}
+KINDS = {
+    "patient_lookup": "query",
+    "patient_age": "query",
+    "record_blood_pressure": "action",
+    "referral_order": "action",
+}
 
 
-def task(family: str, mode: Mode = "clinical", *, now: str = NOW, scenario: Scenario | None = None, **slots: str) -> Task:
+def task(
+    family: str, mode: Mode = "clinical", *, now: str = NOW, scenario: Scenario | None = None, **slots: str
+) -> Task:
     """A task on the chart above; ``slots`` take the place of the usual ones (in compat: of the params)."""
     conditional = family.endswith(("replacement", "reorder"))
     params = {**COMMON, **PARAMS[family], **slots} if mode == "compat" else {}
@@ -158,7 +173,9 @@ def post(type: str, body: object) -> str:
     return f"POST {BASE}{type}\n{json.dumps(body)}"
 
 
-def recorded(one: Task, raws: Sequence[str], *, accepted: str = "POST request accepted and executed successfully.") -> Episode:
+def recorded(
+    one: Task, raws: Sequence[str], *, accepted: str = "POST request accepted and executed successfully."
+) -> Episode:
     """A compat episode as a harness would have recorded it, without any server behind it."""
     messages = [Message("user", "prompt")]
     turns = []
@@ -167,7 +184,13 @@ def recorded(one: Task, raws: Sequence[str], *, accepted: str = "POST request ac
         messages.append(Message("assistant", raw))
         shown = None
         if place < len(raws) - 1:
-            text = accepted if isinstance(action, Post) else "Invalid POST request" if "POST" in raw else "Here is the response"
+            text = (
+                accepted
+                if isinstance(action, Post)
+                else "Invalid POST request"
+                if "POST" in raw
+                else "Here is the response"
+            )
             shown = Observation(text, 200)
             messages.append(Message("user", text))
         turns.append(Turn(raw, action, shown))

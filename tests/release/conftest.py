@@ -14,7 +14,8 @@ from fhirtasks.synthesis.build import BuildConfig, build
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("release") / "ds"
-    report = build(BuildConfig(folder, patients=45, per_family=20, seed=51))
+    families = ("patient_lookup", "potassium_replacement", "record_blood_pressure")
+    report = build(BuildConfig(folder, patients=45, families=families, per_family=24, seed=51))
     assert report.complete and set(report.splits) == {"train", "validation", "test"}, report
     return folder
 

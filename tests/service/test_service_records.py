@@ -13,7 +13,7 @@ from fhirtasks.fhir.searchparams import TYPES, params_of
 from fhirtasks.fhir.searchvalues import values
 from fhirtasks.graph.load import load
 from fhirtasks.graph.world import World, write_world
-from fhirtasks.service.charts import Charts, ordered
+from fhirtasks.service.charts import Charts
 from fhirtasks.service.parse import compile_query
 from fhirtasks.service.service import Service
 
@@ -52,8 +52,8 @@ def test_both_tiers_agree_on_every_parameter(records: World) -> None:
                 asked = asked.replace(",", "\\,").replace("$", "\\$")
                 query = compile_query(type, f"patient={patient}&{name}={asked.replace('&', '%26').replace('+', '%2B')}")
                 ids = frozenset([patient])
-                memory = ordered(charts.in_memory(query, ids, None), query)
-                sql = charts.filled(ordered(charts.in_sql(query, ids, None), query))
+                memory = charts.in_memory(query, ids, None).ordered(query)
+                sql = charts.filled(charts.in_sql(query, ids, None).ordered(query))
                 assert [(r.id, r.body) for r in memory] == [(r.id, r.body) for r in sql], (type, name, asked)
                 assert memory, (type, name, asked)
                 checked += 1

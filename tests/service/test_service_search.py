@@ -16,7 +16,7 @@ from service_doubles import LOCAL, LOINC, NOW, charts
 
 from fhirtasks.fhir.dates import BEGINNING, END, instant, parse_range, search_range
 from fhirtasks.graph.world import World
-from fhirtasks.service.charts import Charts, ordered
+from fhirtasks.service.charts import Charts
 from fhirtasks.service.parse import compile_query
 from fhirtasks.service.service import BASE, Service
 
@@ -196,8 +196,8 @@ def test_both_tiers_give_the_same_bytes(
     query = compile_query("Observation", text)
     charts, now_us = Charts.of(world), None if now is None else instant(now)
     patients = frozenset(patient.split(","))
-    memory = ordered(charts.in_memory(query, patients, now_us), query)
-    sql = charts.filled(ordered(charts.in_sql(query, patients, now_us), query))
+    memory = charts.in_memory(query, patients, now_us).ordered(query)
+    sql = charts.filled(charts.in_sql(query, patients, now_us).ordered(query))
     assert [(r.id, r.body) for r in memory] == [(r.id, r.body) for r in sql]
 
 

@@ -37,9 +37,7 @@ def test_a_task_survives_its_text(task: Task) -> None:
     line = task_to_json(task)
     assert task_from_json(line) == task
     assert task_to_json(task_from_json(line)) == line
-    assert (
-        json.dumps(json.loads(line), sort_keys=True, separators=(",", ":"), ensure_ascii=False) == line
-    )
+    assert json.dumps(json.loads(line), sort_keys=True, separators=(",", ":"), ensure_ascii=False) == line
 
 
 def example(**changes: object) -> Task:

@@ -1,0 +1,90 @@
+"""Rows go into TRL's SFTTrainer as they are, and only assistant tokens carry loss. A tiny model made here; no network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+
+pytestmark = pytest.mark.train
+pytest.importorskip("trl", reason="needs the train extra")
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    """Byte-level BPE with Qwen3's chat template, which TRL knows and replaces by the one that marks assistant tokens."""
+    import trl
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["<|im_start|>", "<|im_end|>", "<|endoftext|>"]
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator(
+        ["GET http Observation FINISH"] * 4,
+        trainers.BpeTrainer(vocab_size=400, special_tokens=special, initial_alphabet=alphabet, show_progress=False),
+    )
+    made = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    made.chat_template = (Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja").read_text(encoding="utf-8")
+    return made
+
+
+def trained_tokens(release: Path, tmp_path: Path, tokenizer: Any, config: str, **options: Any) -> tuple[Any, Any]:
+    """Trains two steps on four rows, as they are; returns the rows and the trainer's prepared data."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+    from trl import SFTConfig, SFTTrainer
+
+    rows = datasets.load_dataset(str(release), config, split="validation", cache_dir=str(tmp_path / "cache"))
+    rows = rows.select(range(4))
+    shape = Qwen3Config(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, head_dim=16, max_position_embeddings=32768,
+    )  # fmt: skip
+    arguments = SFTConfig(
+        output_dir=str(tmp_path / "out"), max_steps=2, per_device_train_batch_size=1, max_length=None, report_to=[],
+        use_cpu=True, bf16=False, gradient_checkpointing=False, save_strategy="no", disable_tqdm=True, **options,
+    )  # fmt: skip
+    trainer = SFTTrainer(Qwen3ForCausalLM(shape), args=arguments, train_dataset=rows, processing_class=tokenizer)
+    result = trainer.train()
+    assert result.training_loss > 0
+    return rows, trainer.train_dataset
+
+
+def learned(prepared: Any, tokenizer: Any) -> list[str]:
+    """What carries loss in each prepared row, the runs of it joined by a bar."""
+    texts = []
+    for row in prepared:
+        masks = row.get("labels") or row.get("assistant_masks") or row.get("completion_mask")
+        runs: list[list[int]] = []
+        before = False
+        for token, mask in zip(row["input_ids"], masks, strict=True):
+            on = mask not in (0, -100) if "labels" not in row else mask != -100
+            if on and not before:
+                runs.append([])
+            if on:
+                runs[-1].append(token)
+            before = on
+        texts.append("|".join(tokenizer.decode(run) for run in runs))
+    return texts
+
+
+def plain(text: str) -> str:
+    return text.replace("<think>\n\n</think>\n\n", "").replace("<|im_end|>", "").replace("\n|", "|").rstrip("\n")
+
+
+def test_episodes_train_with_loss_on_assistant_tokens_only(release: Path, tmp_path: Path, tokenizer: Any) -> None:
+    rows, prepared = trained_tokens(release, tmp_path, tokenizer, "sft", assistant_only_loss=True)
+    assert len(prepared) == len(rows)
+    for row, text in zip(rows, learned(prepared, tokenizer), strict=True):
+        said = [message["content"] for message in row["messages"] if message["role"] == "assistant"]
+        assert plain(text) == "|".join(said)
+
+
+def test_turns_train_with_loss_on_the_completion(release: Path, tmp_path: Path, tokenizer: Any) -> None:
+    rows, prepared = trained_tokens(release, tmp_path, tokenizer, "sft_turns")
+    for row, text in zip(rows, learned(prepared, tokenizer), strict=True):
+        assert plain(text) == row["completion"][0]["content"]
