@@ -30,8 +30,7 @@ Truth = Any
 
 @dataclass(frozen=True, slots=True)
 class Grader:
-    """``truths(tasks, world)``: truth by task id, for tasks of this grader. ``grade(task, episode, world, truth)``:
-    the verdict."""
+    """``truths(tasks, world)``: truth by task id, for tasks of this grader. ``grade(task, episode, world, truth)``: the verdict."""
 
     truths: Callable[[Sequence[Task], World], dict[str, Truth]]
     grade: Callable[[Task, Episode, World, Truth], Verdict]

@@ -93,8 +93,7 @@ Expected: TypeAlias = Number | Count | Boolean | Text | Date | Code | Nothing | 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What is wrong with a given answer: ``shape`` if it is not of the kind, ``value`` if it is another one; else
-    empty."""
+    """What is wrong with a given answer: ``shape`` if it is not of the kind, ``value`` if it is another one; else empty."""
 
     shape: str = ""
     value: str = ""

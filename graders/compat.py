@@ -29,8 +29,7 @@ LISTED = 5000
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What the grader's own request would find: birth dates of patients with the MRN (in id order), results in id
-    order."""
+    """What the grader's own request would find: birth dates of patients with the MRN (in id order), results in id order."""
 
     birthdates: tuple[str | None, ...] = ()
     results: tuple[tuple[str | None, str | None], ...] = ()
@@ -38,8 +37,7 @@ class Truth:
 
 
 def truths(tasks: Sequence[Task], world: World) -> dict[str, Truth]:
-    """By task id: one query for the results of all tasks. What is visible at the task's ``now`` counts, later times
-    included."""
+    """By task id: one query for the results of all tasks. What is visible at the task's ``now`` counts, later times included."""
     labs = [task for task in tasks if "code" in task.params and task.family != "record_blood_pressure"]
     cases = [
         Case(

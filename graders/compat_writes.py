@@ -30,8 +30,7 @@ class Assertion:
 
 
 def check(expected: Sequence[Sequence[Assertion]], posts: Sequence[Posted]) -> list[Check]:
-    """The assertions on each POST in turn, gathered by check name; two POSTs of each other's types are in the wrong
-    order."""
+    """The assertions on each POST in turn, gathered by check name; two POSTs of each other's types are in the wrong order."""
     types = [assertions[0].wants for assertions in expected]
     found = [post.body.get("resourceType") if isinstance(post.body, dict) else None for post in posts]
     checks = []

@@ -1,5 +1,4 @@
-"""Which patients a task's slots name: one table of all Patients per world, read by one query, and the scenario on
-top."""
+"""Which patients a task's slots name: one table of all Patients per world, read by one query, and the scenario on top."""
 
 from __future__ import annotations
 
@@ -18,8 +17,7 @@ from graders import overlay
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What a task can name a patient by. ``identifiers`` are (value, labels), a label being a type code or the
-    system."""
+    """What a task can name a patient by. ``identifiers`` are (value, labels), a label being a type code or the system."""
 
     id: str
     birthdate: str | None
@@ -35,8 +33,7 @@ class Person:
 
 
 class People:
-    """Every Patient of a world, by identifier value, by name with birth date, and by family name or birth date
-    alone."""
+    """Every Patient of a world, by identifier value, by name with birth date, and by family name or birth date alone."""
 
     def __init__(self, persons: Iterable[Person]) -> None:
         self.by_id: dict[str, Person] = {}
@@ -66,8 +63,7 @@ def people(world: World) -> People:
 
 
 def person(body: dict[str, Any], raw: str, available: int | None = None) -> Person:
-    """A Patient resource as something to be named. A name is its given names and its family name, with blanks
-    between."""
+    """A Patient resource as something to be named. A name is its given names and its family name, with blanks between."""
     names, families, identifiers = [], [], []
     for name in body.get("name", ()):
         parts = [*name.get("given", ()), *([name["family"]] if "family" in name else [])]

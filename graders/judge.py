@@ -14,8 +14,7 @@ from graders.truth import Truth
 
 
 def grader(clinical: Callable[[Sequence[Task], World], dict[str, Truth]]) -> Grader:
-    """The judge of a family in both modes: ``clinical`` finds its clinical truths, compat's rules need no more than
-    params."""
+    """The judge of a family in both modes: ``clinical`` finds its clinical truths, compat's rules need no more than params."""
 
     def truths(tasks: Sequence[Task], world: World) -> dict[str, Truth | compat.Truth]:
         ours = [task for task in tasks if task.mode == "clinical"]

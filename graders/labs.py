@@ -178,10 +178,18 @@ def _probes(chart: Chart, read: Read) -> Iterator[Probe]:
             raw = template.result(id, chart.person.id, time)
             yield Probe(f"a result at {probes.text(time)} were added", "Observation", (raw,))
         # The same number of results, so that no total tells: one that was not shown moves to where it would decide.
-        for id in dict.fromkeys(chart.found.others if read.incomplete else ()):
-            for time in times[:2] if not read.shows(f'"id":"{id}"') else ():
+        for id in _hidden(chart, read):
+            for time in times[:2]:
                 raw = template.result(id, chart.person.id, time)
                 yield Probe(f"the result {id}, never shown, were of {probes.text(time)}", "Observation", (raw,))
+
+
+def _hidden(chart: Chart, read: Read) -> list[str]:
+    """Results of the code that the episode was not shown, where it left something out: the first and the last by id."""
+    if not read.incomplete:
+        return []
+    hidden = [id for id in chart.found.others if id not in read.ids]
+    return list(dict.fromkeys((*hidden[:1], *hidden[-1:])))
 
 
 def _deciding_times(chart: Chart) -> list[int]:

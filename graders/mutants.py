@@ -35,8 +35,7 @@ class Mutant:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind of damage: ``clinical`` and ``compat`` are the checks it trips, None where that mode's rules allow
-    it."""
+    """One kind of damage: ``clinical`` and ``compat`` are the checks it trips, None where that mode's rules allow it."""
 
     clinical: str | None
     compat: str | None
@@ -58,7 +57,18 @@ def _kind(damage: Callable[[Played], Raws | None], clinical: str | None, compat:
 _WRONG = {
     name: _kind(_answer(getattr(answers, name)), "answer", "answer")
     for name in (
-        *("off_by_a_step", "negated", "scaled", "zero", "none_instead", "fabricated", "sentence", "resource_id"),
+        *(
+            "off_by_a_step",
+            "negated",
+            "scaled",
+            "zero",
+            "none_instead",
+            "fabricated",
+            "sentence",
+            "padded",
+            "other_case",
+            "resource_id",
+        ),
         *("stale_value", "value_of_other_patient", "sum_instead", "median_instead", "mean_of_all_time"),
         *("other_time", "date_only", "value_without_time"),
     )

@@ -1,5 +1,4 @@
-"""Damaged answers: each function gives the answer that takes the right one's place, or None where the damage does
-not apply."""
+"""Damaged answers: each function gives the answer that takes the right one's place, or None where the damage does not apply."""
 
 from __future__ import annotations
 
@@ -161,6 +160,16 @@ def resource_id(played: Played) -> Json:
     """The id of the Patient resource where its record number is asked for."""
     person = played.patient
     return [person.id] if _text(played) and person is not None and person.id != _text(played) else None
+
+
+def padded(played: Played) -> Json:
+    """The right text with a blank before it."""
+    return [f" {_text(played)}"] if _text(played) else None
+
+
+def other_case(played: Played) -> Json:
+    text = _text(played)
+    return [text.swapcase()] if text and text.swapcase() != text else None
 
 
 def birthdate_instead(played: Played) -> Json:

@@ -1,5 +1,4 @@
-"""Damaged writes: each function gives raw texts with one thing wrong in what is created, or None where it does not
-apply."""
+"""Damaged writes: each function gives raw texts with one thing wrong in what is created, or None where it does not apply."""
 
 from __future__ import annotations
 

@@ -95,14 +95,13 @@ def _namesakes(task: Task, world: World, body: str | None, read: Read) -> Iterat
     for id in places:
         person = everyone.by_id.get(id)
         fits = person is not None and slots["name"] in person.names and slots["birthdate"] == person.birthdate
-        if not fits and not read.shows(f'"id":"{id}"'):
+        if not fits and id not in read.ids:
             says = f"Patient/{id}, never shown, had that name and birth date"
             yield Probe(says, "Patient", (_namesake(slots, id),))
 
 
 def _namesake(slots: dict[str, str], id: str) -> str:
-    """A patient of that name, however it falls into given names and family name, with every kind of identifier asked
-    for."""
+    """A patient of that name, however it falls into given names and family name, with every kind of identifier asked for."""
     parts = slots["name"].split(" ")
     names = [{"given": parts[:n], "family": " ".join(parts[n:])} for n in range(len(parts) - 1, 0, -1)]
     label = slots["identifier"]

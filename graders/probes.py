@@ -1,5 +1,4 @@
-"""Bodies for counterfactual worlds: results and patients as the world's own look, placed where they would change an
-answer."""
+"""Bodies for counterfactual worlds: results and patients as the world's own look, placed where they would change an answer."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The truth of the referral families: one ServiceRequest with the code, priority and free text that the prompt
-gives."""
+"""The truth of the referral families: one ServiceRequest with the code, priority and free text that the prompt gives."""
 
 from __future__ import annotations
 

@@ -46,8 +46,7 @@ class Result:
 
 @dataclass(slots=True)
 class Found:
-    """``counted``: what was asked for, in id order. ``others``: ids of a few of the patient's other results of the
-    code."""
+    """``counted``: what was asked for, in id order. ``others``: ids of the patient's other results of the code."""
 
     counted: list[Result] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
@@ -86,15 +85,12 @@ WITH task AS (
 ), ranked AS (
     SELECT *, counts AND (NOT newest OR date_lo = max(date_lo) FILTER (counts) OVER (PARTITION BY key)) AS chosen
     FROM judged
-), placed AS (
-    SELECT *, row_number() OVER (PARTITION BY key, chosen ORDER BY id) AS place,
-        row_number() OVER (PARTITION BY key, chosen ORDER BY date_lo DESC, id) AS recent,
-        count(*) OVER (PARTITION BY key, chosen) AS n FROM ranked
 )
-SELECT key, chosen, id, date_lo, effective, value, CASE WHEN chosen AND plain THEN raw ELSE '' END FROM placed
-WHERE chosen OR place IN (1, n // 2 + 1, n) OR recent = 1 ORDER BY key, id
+SELECT key, id, date_lo, effective, value, CASE WHEN plain THEN raw ELSE '' END, NULL FROM ranked WHERE chosen
+UNION ALL
+SELECT key, NULL, NULL, NULL, NULL, NULL, list(id ORDER BY id) FROM ranked WHERE NOT chosen GROUP BY key
+ORDER BY key, id
 """
-"""Of the results that were not asked for, the first, middle and last by id and the most recent: where probes look."""
 
 
 def tokens(world: World) -> dict[str, list[str]]:
@@ -142,14 +138,12 @@ def select(cases: Sequence[Case], world: World) -> dict[str, Found]:
     # A result whose codings share a bare code counts once; where each code has one system, there is none such.
     once = "DISTINCT ON (task.key, r.id)" if any(len(known.get(case.code, ())) > 1 for case in cases) else ""
     available = "available" if world.has_available else "NULL::BIGINT"
-    for n, chosen, id, time, effective, value, raw in world.db.execute(
-        _QUERY.format(available=available, once=once), values
-    ).fetchall():
-        one = found[cases[n].key]
-        if chosen:
-            one.counted.append(Result(id, time, effective, value, raw))
+    rows = world.db.execute(_QUERY.format(available=available, once=once), values).fetchall()
+    for n, id, time, effective, value, raw, others in rows:
+        if others is None:
+            found[cases[n].key].counted.append(Result(id, time, effective, value, raw))
         else:
-            one.others.append(id)
+            found[cases[n].key].others = others
     return found
 
 

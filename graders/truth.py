@@ -1,15 +1,16 @@
-"""What a clinical verdict is measured against: the answer, the writes, and the worlds in which the answer would
-differ."""
+"""What a clinical verdict is measured against: the answer, the writes, and the worlds in which the answer would differ."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from fhirtasks.fhir.jsontext import Json
 from graders.answers import ListOf
 
+_ID = re.compile(r'"id":"([^"]*)"')
 _NEXT = re.compile(r'"relation":"next","url":"([^"]*)"')
 
 
@@ -54,6 +55,11 @@ class Read:
     def shows(self, part: str) -> bool:
         """Whether one of the texts contains ``part``."""
         return any(part in text for text in self.texts)
+
+    @cached_property
+    def ids(self) -> set[str]:
+        """Every ``id`` in the texts."""
+        return {id for text in self.texts for id in _ID.findall(text)}
 
     def searches(self, type: str) -> int:
         """How many searches of the type were made, later pages of one search apart."""

@@ -1,5 +1,4 @@
-"""Judging what an episode created: exactly the expected resources in their order, each expected field by its own
-check."""
+"""Judging what an episode created: exactly the expected resources in their order, each expected field by its own check."""
 
 from __future__ import annotations
 
@@ -117,8 +116,7 @@ def service(
     text: str | None = None,
     category: tuple[str, str] | None = None,
 ) -> Order:
-    """A ServiceRequest for ``order_code``; due at ``occurrence``, with priority, note and category where they are
-    said."""
+    """A ServiceRequest for ``order_code``; due at ``occurrence``, with priority, note and category where they are said."""
     slots = task.slots
     rules = [*_common(task, patient), _coded("code", slots["order_system"], slots["order_code"])]
     if occurrence is not None:
@@ -221,8 +219,7 @@ def _is(value: Json, wanted: Decimal, tolerance: Decimal = Decimal(0)) -> bool:
 
 
 def _measures(quantity: Json, units: tuple[str, ...]) -> bool:
-    """A Quantity in one of these units: in ``unit``, or in ``code`` where there is no unit; the two may not
-    disagree."""
+    """A Quantity in one of these units: in ``unit``, or in ``code`` where there is no unit; the two may not disagree."""
     unit, code = _get(quantity, "unit"), _get(quantity, "code")
     if unit is None and code is None:
         return False

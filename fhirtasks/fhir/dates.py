@@ -1,7 +1,9 @@
-"""FHIR dates as ranges: a date, dateTime or instant, partial ones too, is [low, high) in microseconds since the epoch, UTC.
+"""FHIR dates as ranges: a date, dateTime or instant, partial ones too, is [low, high) in microseconds since the
+epoch, UTC.
 
-The grammar is R4's (https://hl7.org/fhir/R4/datatypes.html): a time needs seconds and an offset, ``24:00`` is illegal, second 60
-(a leap second) is legal and counts as the first second of the next minute. A date without a time is taken as a day in UTC.
+The grammar is R4's (https://hl7.org/fhir/R4/datatypes.html): a time needs seconds and an offset, ``24:00`` is
+illegal, second 60 (a leap second) is legal and counts as the first second of the next minute. A date without a time
+is taken as a day in UTC.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ _EPOCH = date(1970, 1, 1).toordinal()
 _DATE = re.compile(r"([0-9]{4})(?:-([0-9]{2})(?:-([0-9]{2}))?)?", re.ASCII)
 _OFFSET = r"Z|[+-](?:0[0-9]|1[0-3]):[0-5][0-9]|[+-]14:00"
 _DATETIME = re.compile(
-    rf"([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9]|60)(?:\.([0-9]+))?({_OFFSET})", re.ASCII
+    rf"([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})T([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9]|60)(?:\.([0-9]+))?({_OFFSET})",
+    re.ASCII,
 )
 _LENIENT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})T([01][0-9]|2[0-3]):([0-5][0-9])"
@@ -32,8 +35,8 @@ _LENIENT = re.compile(
 def parse_range(text: str) -> Range | None:
     """The time that a FHIR date, dateTime or instant covers, or None if ``text`` is none of them.
 
-    ``2010`` covers the year, ``2010-01-30T14:21:05Z`` one second, ``…05.716Z`` one millisecond (what its digits leave open, at
-    least a microsecond; digits after the sixth are cut off).
+    ``2010`` covers the year, ``2010-01-30T14:21:05Z`` one second, ``…05.716Z`` one millisecond (what its digits leave
+    open, at least a microsecond; digits after the sixth are cut off).
     """
     found = _DATE.fullmatch(text)
     return _date_range(found) if found else _time_range(_DATETIME.fullmatch(text))
@@ -54,9 +57,11 @@ def instant(text: str) -> int:
 
 
 def render(us: int, like: str = "1970-01-01T00:00:00Z") -> str:
-    """``us`` in the form of ``like``: a date or dateTime of the same precision, with the same offset written the same way.
+    """``us`` in the form of ``like``: a date or dateTime of the same precision, with the same offset written the same
+    way.
 
-    What the precision of ``like`` cannot hold is cut off. ValueError if ``like`` is no FHIR date, or the year leaves 1 to 9999.
+    What the precision of ``like`` cannot hold is cut off. ValueError if ``like`` is no FHIR date, or the year leaves
+    1 to 9999.
     """
     if (found := _DATE.fullmatch(like)) and _date_range(found):
         return _day(us // DAY).isoformat()[: len(like)]

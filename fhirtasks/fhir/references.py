@@ -1,8 +1,9 @@
 """FHIR references: what kind of pointer a string is, and what it points at.
 
-Kinds: ``relative`` (``Patient/1``), ``absolute`` (``https://host/fhir/Patient/1``), ``urn`` (``urn:uuid:…``, ``urn:oid:…``),
-``conditional`` (``Practitioner?identifier=system|value``), ``contained`` (``#id``), ``logical`` (an identifier, no reference),
-``other`` (none of these). A version (``/_history/3``) is read and set aside: the edge goes to the current resource.
+Kinds: ``relative`` (``Patient/1``), ``absolute`` (``https://host/fhir/Patient/1``), ``urn`` (``urn:uuid:…``,
+``urn:oid:…``), ``conditional`` (``Practitioner?identifier=system|value``), ``contained`` (``#id``), ``logical`` (an
+identifier, no reference), ``other`` (none of these). A version (``/_history/3``) is read and set aside: the edge goes
+to the current resource.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A reference string, read. ``type`` and ``id`` are None where the string does not say them; ``query`` is a conditional's."""
+    """A reference string, read. ``type`` and ``id`` are None where the string does not say them; ``query`` is a
+    conditional's.
+    """
 
     kind: Kind
     type: str | None = None

@@ -1,6 +1,7 @@
 """From JSON text to resources: one resource, or a Bundle of any type taken apart, nested ones too.
 
-Nothing inside a resource is decoded: its text is cut out of the minified Bundle as it stands, so numbers keep their digits.
+Nothing inside a resource is decoded: its text is cut out of the minified Bundle as it stands, so numbers keep their
+digits.
 """
 
 from __future__ import annotations
@@ -76,7 +77,9 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """A history entry that says that a resource was deleted; ``updated`` in epoch µs, both -1 if the entry does not say."""
+    """A history entry that says that a resource was deleted; ``updated`` in epoch µs, both -1 if the entry does not
+    say.
+    """
 
     type: str
     id: str

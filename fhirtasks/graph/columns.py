@@ -1,7 +1,8 @@
 """The search columns of a resource, computed in DuckDB from its JSON text: one parse of the text, then typed values.
 
-Each type has one list of JSON paths, all lists with the same layout, so that the rest of the query does not know types. The
-query works on any relation with the right columns, be it a load's staging table or the charts of a release.
+Each type has one list of JSON paths, all lists with the same layout, so that the rest of the query does not know
+types. The query works on any relation with the right columns, be it a load's staging table or the charts of a
+release.
 """
 
 from __future__ import annotations
@@ -133,10 +134,11 @@ _ARRAY_DEPTH = 12
 def columns_query(relation: str, *, links: bool = False) -> str:
     """A query that gives every column of ``relation`` and ``subject, codes, categories, status, date_lo … unit``.
 
-    ``relation`` is a table or a bracketed query with ``type`` and ``raw`` (minified JSON text) among its columns, and none of
-    the added ones. ``subject`` is the id of the patient that the resource names as its subject (patient, beneficiary …) by a
-    relative or absolute reference; for others see the loader's edges. The rest is as docs/architecture.md says. With ``links``
-    there are also ``id`` and the reference strings of the subject and the type's links, ``link_0`` (the subject's) to ``link_4``.
+    ``relation`` is a table or a bracketed query with ``type`` and ``raw`` (minified JSON text) among its columns, and
+    none of the added ones. ``subject`` is the id of the patient that the resource names as its subject (patient,
+    beneficiary …) by a relative or absolute reference; for others see the loader's edges. The rest is as
+    docs/architecture.md says. With ``links`` there are also ``id`` and the reference strings of the subject and the
+    type's links, ``link_0`` (the subject's) to ``link_4``.
     """
     kept = "" if links else ", link_0"
     patient = f"'(?:^|/)Patient/({ID_PATTERN})(?:/_history/{ID_PATTERN})?$'"
@@ -144,10 +146,10 @@ def columns_query(relation: str, *, links: bool = False) -> str:
     more = more + f", {_slot('id')} as id" if links else ""
     return f"""
     select * exclude (clinical, ends, number, own, plain{kept}),
-        case when starts_with(link_0, 'Patient/') and not contains(link_0[9:], '/') then link_0[9:]
+        case when starts_with(link_0, 'Patient/') and not contains(substr(link_0, 9), '/') then substr(link_0, 9)
             else nullif(regexp_extract(link_0, {patient}, 1), '') end as subject,
         case when ends = '' then {END} when ends is not null then {high_sql("ends")}
-            when length(clinical) > 10 and clinical[20:20] <> '.' then date_lo + 1000000
+            when length(clinical) > 10 and substr(clinical, 20, 1) <> '.' then date_lo + 1000000
             else {high_sql("clinical")} end as date_hi,
         coalesce(clinical, ends) as effective,
         case when own is null then number
@@ -182,7 +184,7 @@ def high_sql(text: str) -> str:
         when 10 then epoch_us(try_cast({text} as timestamp)) + 86400000000
         when 7 then epoch_us(last_day(try_cast({text} || '-01' as date))::timestamp) + 86400000000
         when 4 then epoch_us(try_cast({text} || '-12-31' as timestamp)) + 86400000000
-        else {low_sql(text)} + case when {text}[20:20] <> '.' then 1000000
+        else {low_sql(text)} + case when substr({text}, 20, 1) <> '.' then 1000000
             else (10 ** greatest(0, 6 - {digits}))::bigint end end)"""
 
 
@@ -193,8 +195,8 @@ def low_sql(text: str) -> str:
         when 7 then epoch_us(try_cast({text} || '-01' as timestamp))
         when 4 then epoch_us(try_cast({text} || '-01-01' as timestamp))
         else case when not regexp_full_match({text}, '{_DATETIME}') then null
-            when {text}[18:19] = '60' then
-                epoch_us(try_cast({text}[:17] || '59' || {text}[20:] as timestamptz)) + 1000000
+            when substr({text}, 18, 2) = '60' then
+                epoch_us(try_cast(substr({text}, 1, 17) || '59' || substr({text}, 20) as timestamptz)) + 1000000
             else epoch_us(try_cast({text} as timestamptz)) end end)"""
 
 
@@ -264,8 +266,9 @@ def _tokens(codings: str) -> str:
 def _exact_value(raw: str) -> str:
     """The digits of the Observation's own valueQuantity, components, extensions and contained ones apart.
 
-    DuckDB's JSON functions print numbers anew (1.10 as 1.1), so the text is searched, all strings and arrays cut out of it:
-    every other valueQuantity is in an array. Raw control characters cannot stand in JSON text: safe marks for the two keys.
+    DuckDB's JSON functions print numbers anew (1.10 as 1.1), so the text is searched, all strings and arrays cut out
+    of it: every other valueQuantity is in an array. Raw control characters cannot stand in JSON text: safe marks for
+    the two keys.
     """
     outline = f"replace(replace({raw}, '\"valueQuantity\":', chr(1)), '\"value\":', chr(2))"
     outline = f"""regexp_replace({outline}, '"(?:[^"\\\\]|\\\\.)*"', '0', 'g')"""

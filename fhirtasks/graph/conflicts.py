@@ -1,9 +1,11 @@
-"""One resource, several bodies: which is current. The rule looks at the bodies alone, so the order of loading cannot matter.
+"""One resource, several bodies: which is current. The rule looks at the bodies alone, so the order of loading cannot
+matter.
 
-Bodies that are equal as JSON, up to the order of keys, with numbers compared by their text, are one body; of its texts the
-first in byte order is kept. Of several bodies the current one has the highest ``meta.versionId`` (as a number; none counts
-lowest), then the latest ``meta.lastUpdated`` (none counts lowest), then the greatest sha256 of its canonical text. The
-others are superseded. Where a history says that a resource was deleted later than its newest body, none is current.
+Bodies that are equal as JSON, up to the order of keys, with numbers compared by their text, are one body; of its
+texts the first in byte order is kept. Of several bodies the current one has the highest ``meta.versionId`` (as a
+number; none counts lowest), then the latest ``meta.lastUpdated`` (none counts lowest), then the greatest sha256 of
+its canonical text. The others are superseded. Where a history says that a resource was deleted later than its newest
+body, none is current.
 """
 
 from __future__ import annotations
@@ -72,8 +74,8 @@ def _canonical(value: Json) -> str:
 def settle(db: duckdb.DuckDBPyConnection) -> tuple[int, bool]:
     """Leaves one row per resource in ``resource``, its current body, and puts the others into ``superseded``.
 
-    A body that several sources hold belongs to the first of them. Gives the number of resources with several bodies, and
-    whether rows were removed.
+    A body that several sources hold belongs to the first of them. Gives the number of resources with several bodies,
+    and whether rows were removed.
     """
     db.execute("""create temp table twin as
         select type, id from resource group by all having count(*) > 1

@@ -1,10 +1,11 @@
 """References become edges; what cannot be resolved stays an edge that is not resolved.
 
-``path`` is the top-level element that the reference stands in. Resolution looks at the whole graph, so the order of loading
-does not matter: a relative reference by type and id; an absolute one by the type and id at its end, whatever its base; a
-``urn:`` by the fullUrl of a Bundle entry, first of the Bundles that hold the pointing resource, else of any Bundle, else by an
-id that only one resource has; a conditional or logical one by an identifier that only one resource of the type has; ``#id`` by
-the resource's own contained ones. Canonical URLs (``meta.profile``, ``instantiatesCanonical``) are no references.
+``path`` is the top-level element that the reference stands in. Resolution looks at the whole graph, so the order of
+loading does not matter: a relative reference by type and id; an absolute one by the type and id at its end, whatever
+its base; a ``urn:`` by the fullUrl of a Bundle entry, first of the Bundles that hold the pointing resource, else of
+any Bundle, else by an id that only one resource has; a conditional or logical one by an identifier that only one
+resource of the type has; ``#id`` by the resource's own contained ones. Canonical URLs (``meta.profile``,
+``instantiatesCanonical``) are no references.
 """
 
 from __future__ import annotations
@@ -53,22 +54,12 @@ def build_edges(db: duckdb.DuckDBPyConnection, *, logical: bool) -> None:
 def _edges(db: duckdb.DuckDBPyConnection) -> None:
     """Every reference string becomes an edge, with its kind and, for a relative or absolute one, its target.
 
-    Where all the references of a text stand at the places that ``columns`` read anyway, they are taken from there; other texts
-    are searched element by element.
+    Where all the references of a text stand at the places that ``columns`` read anyway, they are taken from there;
+    other texts are searched element by element.
     """
-    db.execute("create temp table place (type varchar, number integer, path varchar)")
+    db.execute("create temp table place (type varchar, paths varchar[])")
     paths = {type_: (at.subject, *at.links) for type_, at in ELEMENTS.items()}
-    insert(
-        db,
-        "place",
-        [(type_, i, re.split(r"[.\[]", path)[0]) for type_, at in paths.items() for i, path in enumerate(at)],
-    )
-    seen = " + ".join(f"({link} is not null)::integer" for link in LINKS)
-    known = f"type in (select type from place) and pointers = {seen}"
-    easy = " union all ".join(
-        f"select type, id, {i} as number, {link} as reference from resource where {link} is not null and {known}"
-        for i, link in enumerate(LINKS)
-    )
+    insert(db, "place", [(type_, [re.split(r"[.\[]", path)[0] for path in found]) for type_, found in paths.items()])
     target = (
         f"regexp_extract(reference, '{TARGET_PATTERN}', 1) || '/' || regexp_extract(reference, '{TARGET_PATTERN}', 2)"
     )
@@ -90,12 +81,15 @@ def _edges(db: duckdb.DuckDBPyConnection) -> None:
                     select *, case when contains(reference, '://') or contains(reference, '/_history/')
                         then {target} else reference end as key
                     from (
-                        select type, id, path, reference from ({easy}) join place using (type, number)
+                        select type, id, path, reference from (
+                            select type, id, unnest(paths) as path, unnest([{", ".join(LINKS)}]) as reference
+                            from resource join place using (type) where pointers = 0)
+                        where reference is not null
                         union all
                         select type, id, path, reference from (
                             select type, id, path, unnest(json_extract_string(element, '$..reference')) as reference from (
                                 select type, id, unnest(json_keys(raw)) as path, unnest(json_extract(raw, '$.*')) as element
-                                from resource where pointers > 0 and not ({known}))
+                                from resource where pointers > 0)
                             where contains(element, '"reference":"'))
                         where reference is not null and not starts_with(reference, '{{')))))""")
 
@@ -183,7 +177,9 @@ def _identifiers(db: duckdb.DuckDBPyConnection) -> None:
 
 
 def _contained(db: duckdb.DuckDBPyConnection) -> None:
-    """Temporary table ``inside``: the ``#id`` references that a contained resource (or, for ``#``, the resource) answers."""
+    """Temporary table ``inside``: the ``#id`` references that a contained resource (or, for ``#``, the resource)
+    answers.
+    """
     db.execute("""create temp table inside as
         with wanted as (select distinct type, id, reference from hard where kind = 'contained')
         select type, id, reference from wanted join resource using (type, id)

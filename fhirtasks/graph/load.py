@@ -1,9 +1,10 @@
 """Loading records into a graph: all or nothing, and the same graph whatever the order.
 
-A load builds a new graph file from the sources and the bodies of the graph that is there, beside it, and puts it in its place
-when it is whole; a load that fails or is killed leaves the old graph (or none), and the next one clears what it left.
-Loading the same files again, in another order or split over several calls, gives the same rows and the same fingerprint.
-Which of several bodies of a resource is current: see ``conflicts``. How references are resolved: see ``edges``.
+A load builds a new graph file from the sources and the bodies of the graph that is there, beside it, and puts it in
+its place when it is whole; a load that fails or is killed leaves the old graph (or none), and the next one clears
+what it left. Loading the same files again, in another order or split over several calls, gives the same rows and the
+same fingerprint. Which of several bodies of a resource is current: see ``conflicts``. How references are resolved:
+see ``edges``.
 """
 
 from __future__ import annotations
@@ -32,10 +33,12 @@ _EXAMPLES = 10
 
 @dataclass(frozen=True, slots=True)
 class LoadReport:
-    """What a graph holds after a load. ``resources`` counts current ids by type, Bundle envelopes apart in ``bundles``.
+    """What a graph holds after a load. ``resources`` counts current ids by type, Bundle envelopes apart in
+    ``bundles``.
 
-    ``conflicts`` is the number of resources with several bodies, ``superseded`` that of the bodies that are not current.
-    ``unresolved_examples`` are the first few unresolved references, ``skipped`` the files that were no records.
+    ``conflicts`` is the number of resources with several bodies, ``superseded`` that of the bodies that are not
+    current. ``unresolved_examples`` are the first few unresolved references, ``skipped`` the files that were no
+    records.
     """
 
     resources: dict[str, int]
@@ -64,8 +67,9 @@ def load(
 ) -> LoadReport:
     """Loads files, folders, archives or servers into ``graph``, adding to what it holds.
 
-    ``licence`` and ``origin`` are kept with the sources (None: unknown). With ``on_conflict="error"`` a load that brings a
-    further body for a resource is refused. UserError for input that cannot be read, naming file, line and reason.
+    ``licence`` and ``origin`` are kept with the sources (None: unknown). With ``on_conflict="error"`` a load that
+    brings a further body for a resource is refused. UserError for input that cannot be read, naming file, line and
+    reason.
     """
     graph = Path(graph)
     if not sources:
@@ -161,8 +165,8 @@ def _number_sources(
     names = [server_name(source) if is_server(source) else Path(source).resolve().name for source in sources]
     rows: set[tuple[Any, ...]] = {(name, licence, origin) for name in names}
     if old is not None:
-        rows |= set(db.execute("select name, licence, origin from old.source").fetchall())
-    ordered = sorted(rows, key=lambda row: (row[0], row[1] or "", row[2] or ""))
+        rows.update(db.execute("select name, licence, origin from old.source").fetchall())
+    ordered: list[tuple[Any, ...]] = sorted(rows, key=lambda row: (row[0], row[1] or "", row[2] or ""))
     db.executemany(
         "insert into source values (?, ?, ?, ?, null)", [(number, *row) for number, row in enumerate(ordered)]
     )
@@ -171,7 +175,11 @@ def _number_sources(
 
 def _keep_beside(db: duckdb.DuckDBPyConnection, reader: Reader, old: Path | None) -> None:
     """Notes, Bundles, fullUrls and deletions: those of the sources and those of the old graph."""
-    tables = {"bundle": reader.bundles, "full_url": reader.full_urls, "deleted": reader.deleted}
+    tables: dict[str, set[tuple[Any, ...]]] = {
+        "bundle": reader.bundles,
+        "full_url": reader.full_urls,
+        "deleted": reader.deleted,
+    }
     for table, rows in tables.items():
         store.insert(db, table, sorted(rows, key=repr))
         if old is not None:

@@ -34,9 +34,9 @@ def server_name(source: str) -> str:
 def pages(source: str) -> Iterator[tuple[str, bytes]]:
     """(URL, minified searchset Bundle) of every page of every type that the server can search.
 
-    The types are those of its CapabilityStatement; a server without one is asked for every type that fhirtasks knows. ``next``
-    links are followed on the server that was named, whatever host they show (servers behind a proxy show another). UserError
-    for an HTTP error, a page that is no Bundle, or links that go in a circle.
+    The types are those of its CapabilityStatement; a server without one is asked for every type that fhirtasks knows.
+    ``next`` links are followed on the server that was named, whatever host they show (servers behind a proxy show
+    another). UserError for an HTTP error, a page that is no Bundle, or links that go in a circle.
     """
     import httpx
 

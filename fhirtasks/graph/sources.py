@@ -1,7 +1,7 @@
 """What a SOURCE argument holds: files, folders and archives of NDJSON and JSON, whatever is inside what.
 
-A part is one text file, named as a person would find it (``folder/Patient.ndjson.gz``, ``export.zip/a/b.json``). Nothing is
-ever extracted to disk, so names inside archives cannot reach outside.
+A part is one text file, named as a person would find it (``folder/Patient.ndjson.gz``, ``export.zip/a/b.json``).
+Nothing is ever extracted to disk, so names inside archives cannot reach outside.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def parts_of(source: str) -> Iterator[Part | Skipped]:
         root = path.resolve().name
         for file in sorted(path.rglob("*")):
             if file.is_file():
-                yield from _file(f"{root}/{file.relative_to(path).as_posix()}", partial(open, file, "rb"))
+                yield from _file(f"{root}/{file.relative_to(path).as_posix()}", partial(_open, file))
         return
     if not path.exists():
         raise UserError(f"{source} does not exist; give {_KNOWN}.")
     if not path.is_file():
         raise UserError(f"{source} is no file or folder; give {_KNOWN}.")
-    for part in _file(path.name, partial(open, path, "rb")):
+    for part in _file(path.name, partial(_open, path)):
         if isinstance(part, Skipped) and part.name == path.name:
             raise UserError(f"{source} is of a kind that fhirtasks does not read; give {_KNOWN}.")
         yield part
@@ -96,6 +96,10 @@ def _tar(name: str, opener: Callable[[], IO[bytes]]) -> Iterator[Part | Skipped]
             if member.isfile():
                 content = partial(_member, archive, member)
                 yield from _file(f"{name}/{member.name}", content)
+
+
+def _open(path: Path) -> IO[bytes]:
+    return path.open("rb")
 
 
 def _member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:

@@ -1,7 +1,7 @@
 """Records on their way into a graph: read, checked, and put into its table with their search columns.
 
-One DuckDB statement pulls batches from a Python generator, so that reading and checking (one thread at a time) overlap with
-the computing of columns (all threads).
+One DuckDB statement pulls batches from a Python generator, so that reading and checking (one thread at a time)
+overlap with the computing of columns (all threads).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import msgspec
 from fhirtasks.errors import UserError
 from fhirtasks.graph import store
 from fhirtasks.graph.bundles import Deleted, Found, Opened, minified, resources_in
-from fhirtasks.graph.columns import MOST_LINKS, columns_query
+from fhirtasks.graph.columns import ELEMENTS, MOST_LINKS, columns_query
 from fhirtasks.graph.server import is_server, pages
 from fhirtasks.graph.sources import Part, Skipped, parts_of, reading
 
@@ -29,16 +29,23 @@ LOGICAL = b'"identifier":{'
 """What stands in a reference by identifier alone."""
 
 REFERENCE = b'"reference":"'
-"""What stands before every reference string in minified JSON, and nowhere else: in a string the quotes would be escaped."""
+"""What stands before every reference string in minified JSON, and nowhere else: in a string the quotes would be
+escaped.
+"""
 
 LINKS = tuple(f"link_{i}" for i in range(MOST_LINKS + 1))
+_SEEN = " + ".join(f"({link} is not null)::integer" for link in LINKS)
 _SELECT = f"""type, id, case when type = 'Patient' then id else subject end as patient, codes, categories, status, date_lo,
-    date_hi, effective, value, unit, source, raw, pointers, {", ".join(LINKS)}"""
+    date_hi, effective, value, unit, source, raw, case
+        when type in ({", ".join(map(repr, ELEMENTS))}) and pointers = {_SEEN} then 0 else pointers end as pointers,
+    {", ".join(LINKS)}"""
 
 
 @dataclass(slots=True)
 class Reader:
-    """Reads sources into batches. ``numbers`` are the sources' own; what is no resource is collected beside the batches."""
+    """Reads sources into batches. ``numbers`` are the sources' own; what is no resource is collected beside the
+    batches.
+    """
 
     sources: Sequence[str]
     numbers: Sequence[int]
@@ -46,9 +53,9 @@ class Reader:
     notes: dict[int, set[str]] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     logical: bool = False
-    bundles: set[tuple[str, str | None]] = field(default_factory=set)
-    full_urls: set[tuple[str, str, str, str]] = field(default_factory=set)
-    deleted: set[tuple[str, str, int, int]] = field(default_factory=set)
+    bundles: set[tuple[Any, ...]] = field(default_factory=set)
+    full_urls: set[tuple[Any, ...]] = field(default_factory=set)
+    deleted: set[tuple[Any, ...]] = field(default_factory=set)
     _raws: list[bytes] = field(default_factory=list)
     _types: list[str] = field(default_factory=list)
     _size: int = 0
@@ -112,7 +119,9 @@ class Reader:
                 number += len(lines)
 
     def _careful(self, where: str, line: bytes, *, first: bool) -> None:
-        """A line that is not plain sailing: Bundles, no id, escapes, other scripts, a byte order mark, blank, or wrong."""
+        """A line that is not plain sailing: Bundles, no id, escapes, other scripts, a byte order mark, blank, or
+        wrong.
+        """
         line = line.removeprefix(_BOM) if first else line
         if not line.strip():
             return
@@ -189,15 +198,17 @@ class Reader:
 
 def _all_plain(texts: list[bytes], whole: bytes, start: bytes) -> bool:
     """Whether all begin with the same type and with an id, in ASCII, without ``\\u`` escapes."""
-    escaped = b"\\" in whole and any([b"\\u" in text for text in texts if b"\\" in text])
-    return whole.isascii() and not escaped and all([text.startswith(start) for text in texts])
+    if not whole.isascii() or (b"\\" in whole and any(b"\\u" in text for text in texts if b"\\" in text)):
+        return False
+    return all([text.startswith(start) for text in texts])  # noqa: C419  a list is quicker: it is nearly always all of them
 
 
 def fill(db: duckdb.DuckDBPyConnection, reader: Reader, *, old: bool) -> None:
-    """Makes ``resource`` of what ``reader`` gives and, with ``old``, of all bodies of the attached graph of that name.
+    """Makes ``resource`` of what ``reader`` gives and, with ``old``, of all bodies of the attached graph of that
+    name.
 
-    For the building of edges the table has more columns: ``pointers`` (the number of reference strings in the text) and
-    ``link_0`` … (those at the places that ``columns`` knows). Errors of the reader come through as they are.
+    For the building of edges the table has more columns: ``link_0`` …, the reference strings at the places that
+    ``columns`` knows, and ``pointers``, 0 if the text has no others. Errors of the reader come through as they are.
     """
     import pyarrow as pa
 

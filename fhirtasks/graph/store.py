@@ -14,10 +14,12 @@ VERSION = "1"
 """Of the tables below; a graph of another version is loaded anew."""
 
 ORDER = "patient nulls last, type, codes[1] nulls last, date_lo nulls last, id"
-"""The order of ``resource``: a patient's chart is one stretch of the file, and the rows are the same whatever the load order."""
+"""The order of ``resource``: a patient's chart is one stretch of the file, and the rows are the same whatever the
+load order.
+"""
 
-COLUMNS = """type varchar, id varchar using compression zstd, patient varchar, codes varchar[], categories varchar[], status varchar, date_lo bigint,
-    date_hi bigint, effective varchar, value varchar, unit varchar, source integer, raw varchar using compression zstd"""
+COLUMNS = """type varchar, id varchar using compression zstd, patient varchar, codes varchar[],
+    categories varchar[], status varchar, date_lo bigint, date_hi bigint, effective varchar, value varchar, unit varchar, source integer, raw varchar using compression zstd"""
 """Of ``resource``, as docs/architecture.md explains them."""
 
 NAMES = "type, id, patient, codes, categories, status, date_lo, date_hi, effective, value, unit, source, raw"
@@ -37,9 +39,11 @@ create table full_url (bundle varchar, url varchar, type varchar, id varchar);
 create table deleted (type varchar, id varchar, version bigint, updated bigint);
 create table meta (key varchar, value varchar);
 """
-"""``pointer`` keeps what ``edge`` shows: ``target`` is the ``Type/id`` that a reference leads to where it does not read so
-itself, and ``/`` where it is not known. ``source.notes`` names licence and read-me files that lay beside the records. ``bundle``, ``full_url`` and ``deleted`` keep
-what Bundles said beside their resources: which there were, what an entry was called, what a history says was deleted."""
+"""``pointer`` keeps what ``edge`` shows: ``target`` is the ``Type/id`` that a reference leads to where it does not
+read so itself, and ``/`` where it is not known. ``source.notes`` names licence and read-me files that lay beside the
+records. ``bundle``, ``full_url`` and ``deleted`` keep what Bundles said beside their resources: which there were,
+what an entry was called, what a history says was deleted.
+"""
 
 
 def open_graph(path: Path | str, read_only: bool = True) -> duckdb.DuckDBPyConnection:

@@ -16,7 +16,7 @@ from fhirtasks.graph.world import World
 Runner = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
 """Runs a function over jobs and yields the results as they come, in any order."""
 
-_world: tuple[Path, World] | None = None
+_worlds: dict[Path, World] = {}
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def runner(workers: int) -> Iterator[Runner]:
         try:
             yield map
         finally:
-            close_world()
+            close_worlds()
         return
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -53,21 +53,17 @@ def runner(workers: int) -> Iterator[Runner]:
 
 
 def open_world(path: Path) -> World:
-    """The world of a file, kept open in this process until another is asked for."""
-    global _world  # noqa: PLW0603
-    if _world is None or _world[0] != path:
-        close_world()
+    """The world of a file, kept open in this process until :func:`close_worlds`."""
+    if path not in _worlds:
         # One thread: partitions run side by side, and no answer may depend on how many threads there are.
-        _world = (path, World.open(path, threads=1))
-    return _world[1]
+        _worlds[path] = World.open(path, threads=1)
+    return _worlds[path]
 
 
-def close_world() -> None:
+def close_worlds() -> None:
     """Closes what :func:`open_world` keeps."""
-    global _world  # noqa: PLW0603
-    if _world is not None:
-        _world[1].close()
-        _world = None
+    while _worlds:
+        _worlds.popitem()[1].close()
 
 
 def _leave_with_parent() -> None:

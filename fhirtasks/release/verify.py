@@ -19,7 +19,7 @@ from fhirtasks.graph.world import write_world_from_charts
 from fhirtasks.release.check import check_derived, check_rows
 from fhirtasks.release.features import NOTHING
 from fhirtasks.release.manifest import NAME, file_failures, read_manifest
-from fhirtasks.release.processes import close_world, open_world, runner
+from fhirtasks.release.processes import close_worlds, open_world, runner
 from fhirtasks.release.read import DamagedShard, Failure, open_shard, row_group, shards_of, tables
 
 JOB_ROWS = 500
@@ -104,7 +104,7 @@ def verify(
                     failures += part.failures
                     say(f"{sum(len(one.ids) for one in done):,} of {rows:,} rows checked")
         finally:
-            close_world()
+            close_worlds()
     wrong = {
         (failure.split, failure.row) for failure in failures if failure.config == "sft" and failure.row is not None
     }

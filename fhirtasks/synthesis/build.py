@@ -21,7 +21,7 @@ from fhirtasks.graph.store import fingerprint, open_graph
 from fhirtasks.leakage.holdouts import read_holdouts
 from fhirtasks.release.manifest import NAME as MANIFEST
 from fhirtasks.release.manifest import file_failures, read_manifest
-from fhirtasks.release.processes import close_world, runner
+from fhirtasks.release.processes import close_worlds, runner
 from fhirtasks.synthesis.config import BuildConfig, BuildReport
 from fhirtasks.synthesis.identity import options, versions
 from fhirtasks.synthesis.jobs import token_counter
@@ -64,7 +64,7 @@ def build(config: BuildConfig, progress: Callable[[str], None] | None = None) ->
         try:
             return _build(Stages(config, families, holdouts, journal, say), identity["options"])
         except UserError:
-            close_world()
+            close_worlds()
             if fresh:
                 journal.remove()
             raise
@@ -82,11 +82,11 @@ def _build(stages: Stages, decided: dict[str, Any]) -> BuildReport:
         merged, lacking = stages.make(run)
         table = _table(stages.quotas, merged)
         if lacking:
-            close_world()
+            close_worlds()
             stages.journal.remove()
             return _failed(stages, merged, table, lacking)
         staging, shards, splits = stages.write(merged, run)
-        close_world()
+        close_worlds()
     manifest = describe(
         decided=decided,
         graph=stages.graph,

@@ -41,7 +41,10 @@ LABS = (
 )
 VITALS = (("8302-2", "Body Height", "cm"), ("29463-7", "Body Weight", "kg"), ("8867-4", "Heart rate", "/min"))
 PROBLEMS = (("44054006", "Diabetes mellitus type 2 (disorder)"), ("59621000", "Essential hypertension (disorder)"))
-DRUGS = (("860975", "24 HR Metformin hydrochloride 500 MG Extended Release Oral Tablet"), ("314076", "lisinopril 10 MG Oral Tablet"))
+DRUGS = (
+    ("860975", "24 HR Metformin hydrochloride 500 MG Extended Release Oral Tablet"),
+    ("314076", "lisinopril 10 MG Oral Tablet"),
+)
 US_CORE = "http://hl7.org/fhir/us/core/StructureDefinition/"
 TERMINOLOGY = "http://terminology.hl7.org/CodeSystem/"
 
@@ -168,13 +171,17 @@ def reference(files: list[Path]) -> float:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=int, default=50, help="size of the NDJSON, 10**6 bytes (50 or 500 have gates)")
+    parser.add_argument(
+        "--megabytes", type=int, default=50, help="size of the NDJSON, 10**6 bytes (50 or 500 have gates)"
+    )
     parser.add_argument("--rounds", type=int, help="default: 5, or 3 for 500 MB")
     arguments = parser.parse_args()
     megabytes = arguments.megabytes
     rounds = arguments.rounds or (3 if megabytes >= 500 else 5)
     gate = GATES.get(megabytes)
-    print(f"python {platform.python_version()}, duckdb {duckdb.__version__}, orjson {orjson.__version__}, pyarrow {pa.__version__}")
+    print(
+        f"python {platform.python_version()}, duckdb {duckdb.__version__}, orjson {orjson.__version__}, pyarrow {pa.__version__}"
+    )
     with tempfile.TemporaryDirectory() as place:
         records, graph = Path(place, "records"), Path(place, "graph.duckdb")
         records.mkdir()
@@ -203,7 +210,9 @@ def main() -> int:
                 ratios.append(ratio)
         stored = graph.stat().st_size
     ratio = statistics.median(ratios)
-    print(f"{sum(report.resources.values()):,} resources, {size / 1e6:.0f} MB; graph {stored / size:.2f} of the NDJSON's bytes")
+    print(
+        f"{sum(report.resources.values()):,} resources, {size / 1e6:.0f} MB; graph {stored / size:.2f} of the NDJSON's bytes"
+    )
     print(f"median ratio to orjson.loads {ratio:.3f}" + (f", gate {gate:.2f}" if gate is not None else ""))
     return 0 if gate is None or ratio >= gate else 1
 

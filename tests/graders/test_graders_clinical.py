@@ -9,6 +9,7 @@ import pytest
 from graders_doubles import BASE, NOW, get, lab, post, task, with_gold
 
 import graders
+from fhirtasks.errors import UserError
 from fhirtasks.fhir.jsontext import Json
 from fhirtasks.graph.scenario import Scenario
 from fhirtasks.graph.world import World
@@ -413,3 +414,21 @@ def test_fields_of_an_infusion(chart: World, dosage: dict[str, Any], checks: lis
     }  # fmt: skip
     raws = (ADA, results("MG"), post("MedicationRequest", body), "FINISH([1.9])")
     assert failed(judged(chart, task("magnesium_replacement"), *raws)) == checks
+
+
+def test_an_unknown_family_is_named(chart: World) -> None:
+    with pytest.raises(UserError, match="no grader for the family 'juggling'"):
+        graders.grader("juggling")
+
+
+def test_a_grader_may_come_from_another_package(monkeypatch: pytest.MonkeyPatch, chart: World) -> None:
+    ours = graders.grader("patient_age")
+
+    class Point:
+        name = "juggling"
+
+        def load(self) -> graders.Grader:
+            return ours
+
+    monkeypatch.setattr(graders, "entry_points", lambda group: [Point()] if group == "fhirtasks.graders" else [])
+    assert graders.grader("juggling") is ours

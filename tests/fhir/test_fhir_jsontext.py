@@ -1,0 +1,83 @@
+"""JSON text whose numbers keep their digits."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fhirtasks.fhir.jsontext import Json, dumps, loads, minify
+
+NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
+TEXTS = st.text(st.characters(codec="utf-8"))
+SPACE = st.text(" \t\r\n", max_size=3)
+
+
+@st.composite
+def spaced(draw: st.DrawFn) -> tuple[str, str]:
+    """The same JSON text twice: with white space anywhere, and without."""
+    pieces = draw(st.recursive(NUMBERS.map(lambda n: [n]) | TEXTS.map(lambda t: [json.dumps(t)]), _structures, max_leaves=12))
+    return "".join(draw(SPACE) + piece for piece in pieces) + draw(SPACE), "".join(pieces)
+
+
+def _structures(inner: st.SearchStrategy[list[str]]) -> st.SearchStrategy[list[str]]:
+    def joined(parts: list[list[str]]) -> list[str]:
+        return [piece for i, part in enumerate(parts) for piece in ([","] if i else []) + part]
+
+    arrays = st.lists(inner, max_size=4).map(lambda parts: ["[", *joined(parts), "]"])
+    pairs = st.dictionaries(TEXTS, inner, max_size=4)
+    objects = pairs.map(lambda found: ["{", *joined([[json.dumps(k), ":", *v] for k, v in found.items()]), "}"])
+    return arrays | objects
+
+
+@given(spaced())
+def test_minify_takes_white_space_between_tokens_and_nothing_else(texts: tuple[str, str]) -> None:
+    assert minify(texts[0]) == texts[1]
+    assert minify(texts[0].encode()) == texts[1]
+
+
+@given(NUMBERS)
+def test_a_decimal_comes_back_with_its_digits(number: str) -> None:
+    value = loads(f'{{"value":{number}}}')["value"]
+    again = loads(dumps({"value": value}))["value"]
+    assert again == value
+    if "e" not in number.lower() and number.strip("-0.") != "":
+        assert dumps(value) == number
+
+
+@pytest.mark.parametrize("number", ["1.10", "0.00", "-5.0", "7.20", "12345678901234567890.12345678901234567890"])
+def test_the_decimals_that_matter(number: str) -> None:
+    assert dumps(loads(number)) == number
+    assert minify(f"[ {number} ]") == f"[{number}]"
+
+
+def test_minify_keeps_numbers_that_no_float_holds() -> None:
+    text = '{"a":1e400,"b":-0.0,"c":1E+05,"d":0.1000000000000000000000000000000000000001}'
+    assert minify(text) == text
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.decimals(allow_nan=False, allow_infinity=False) | TEXTS,
+                    lambda inner: st.lists(inner) | st.dictionaries(TEXTS, inner), max_leaves=20))  # fmt: skip
+def test_dumps_and_loads_are_inverse(value: Json) -> None:
+    again = loads(dumps(value))
+    assert _plain(again) == _plain(value)
+
+
+def _plain(value: Json) -> Json:
+    """Whole decimals are read back as integers: the same numbers."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return Decimal(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+@pytest.mark.parametrize("text", ["NaN", "[Infinity]", "[1,]", "{'a':1}", "01", "[1] x", "", '{"a":1 "b":2}'])
+def test_what_is_no_json(text: str) -> None:
+    with pytest.raises(ValueError):
+        loads(text)
+    with pytest.raises(ValueError):
+        minify(text)
