@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -151,7 +152,7 @@ def verify(
     """Replay and re-grade every row of a release from the folder alone; 1 if anything differs."""
     from fhirtasks.release.verify import verify as verify_release
 
-    report = verify_release(folder, hashes=not no_hashes, progress=_progress)
+    report = verify_release(folder, hashes=not no_hashes, progress=_progress, workers=os.cpu_count() or 1)
     _print(report.as_json(), as_json, _verify_text)
     if report.failures:
         raise typer.Exit(1)

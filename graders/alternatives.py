@@ -25,6 +25,7 @@ from fhirtasks.tasks.types import Task, Verdict
 from graders import Truth, grade, probes
 from graders.damage import LABS, Played, Raws, date_parameter
 from graders.results import tokens
+from graders.writes import ROUTES, SNOMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,16 +291,11 @@ def second_coding(played: Played) -> Raws | None:
     return _bodies(played, added)
 
 
-def pressure_as_text(played: Played) -> Raws | None:
-    """A blood pressure as the text that was dictated."""
+def pressure_also_as_text(played: Played) -> Raws | None:
+    """The components, and beside them the text that was dictated."""
     if played.task.family != "record_blood_pressure":
         return None
-
-    def text(body: Json) -> Json:
-        body.pop("component")
-        return {**body, "valueString": played.task.slots["value"]}
-
-    return _bodies(played, text)
+    return _bodies(played, lambda body: {**body, "valueString": played.task.slots["value"]})
 
 
 def rate_as_timing(played: Played) -> Raws | None:
@@ -322,6 +318,31 @@ def refused_first(played: Played) -> Raws | None:
     return (*played.gets, *wrong, *played.post_raws, played.raws[-1]) if wrong else None
 
 
+def not_json_first(played: Played) -> Raws | None:
+    """A body with a bracket too many, put right in the next message."""
+    if not played.posts:
+        return None
+    return (*played.gets, f"{played.post_raws[0]}}}", *played.post_raws, played.raws[-1])
+
+
+def refused_before_reading(played: Played) -> Raws | None:
+    """A premature order that the server refuses, then the reading, then the order."""
+    wrong = [render(Post(post.url, {**post.body, "status": "perhaps"})) for post in played.posts[:1]]
+    return (*wrong, *played.gets, *played.post_raws, played.raws[-1]) if wrong else None
+
+
+def route_coded(played: Played) -> Raws | None:
+    """The route by its SNOMED CT code as well."""
+
+    def coded(body: Json) -> Json:
+        for dosage in body.get("dosageInstruction", ()):
+            code = ROUTES[dosage["route"]["text"].casefold()]
+            dosage["route"]["coding"] = [{"system": SNOMED, "code": code}]
+        return body
+
+    return _bodies(played, coded) if "route" in played.task.slots else None
+
+
 KINDS: dict[str, Callable[[Played], Raws | None]] = {
     variant.__name__: variant
     for variant in (
@@ -329,7 +350,7 @@ KINDS: dict[str, Callable[[Played], Raws | None]] = {
         *(parameters_reordered, by_family_and_given, by_birthdate),
         *(reads_patient, reads_metadata, reads_conditions, reads_a_wrong_address, checks_afterwards),
         *(trailing_space, spaced_answer, equal_number, pretty_body, reordered_keys, equal_body_numbers),
-        *(absolute_subject, subject_with_display, other_offset, second_coding, pressure_as_text, rate_as_timing),
-        refused_first,
+        *(absolute_subject, subject_with_display, other_offset, second_coding, pressure_also_as_text),
+        *(rate_as_timing, refused_first, not_json_first, refused_before_reading, route_coded),
     )
 }

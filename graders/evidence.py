@@ -21,10 +21,11 @@ from graders.truth import Probe, Read, Truth
 def unread(task: Task, episode: Episode, world: World, truth: Truth) -> str:
     """Why the episode does not entail its answer, as one clause; empty if it does. For clinical episodes.
 
-    Where something was to be created, only what was read before the first POST counts: an order rests on what was
-    known.
+    Where something was created, only what was read before the first POST that took effect counts: an order rests on
+    what was known.
     """
-    first_post = next((n for n, turn in enumerate(episode.turns) if isinstance(turn.action, Post)), len(episode.turns))
+    created = (n for n, turn in enumerate(episode.turns) if isinstance(turn.action, Post) and _took_effect(turn))
+    first_post = next(created, len(episode.turns))
     turns = episode.turns[:first_post]
     shown = [
         (turn, turn.action.url, turn.observation.text)
@@ -38,6 +39,10 @@ def unread(task: Task, episode: Episode, world: World, truth: Truth) -> str:
         if not _notices(task, reads, world, probe):
             return f"the episode would look the same if {probe.says}"
     return ""
+
+
+def _took_effect(turn: Turn) -> bool:
+    return turn.observation is not None and turn.observation.status == 201
 
 
 def _notices(task: Task, reads: Sequence[Turn], world: World, probe: Probe) -> bool:

@@ -53,7 +53,8 @@ def clinical(task: Task, episode: Episode, world: World, truth: Truth) -> Verdic
 
 
 def _protocol(episode: Episode) -> Check:
-    wrong = [turn.action.reason for turn in episode.turns if isinstance(turn.action, Invalid)]
+    """A POST without JSON was answered and may have been put right: the checks of writes judge it."""
+    wrong = [turn.action.reason for turn in episode.turns if isinstance(turn.action, Invalid) and turn.action.ends]
     return Check("protocol", not wrong, wrong[0] if wrong else "")
 
 

@@ -173,6 +173,8 @@ def _probes(chart: Chart, read: Read) -> Iterator[Probe]:
     if read.searches("Observation") == 1:
         # One search keeps one stretch of time, in one order: if it shows both ends, it shows what lies between.
         places = [(time, ids[n % 2]) for n, time in enumerate(times[:2])]
+    # Where a search that ends in between, or several of them, may have left a hole.
+    places += [(time, probes.LAST_ID) for time in read.edges if times and min(times) < time < max(times)]
     for template in probes.templates(chart.task, chart.world, chart.task.slots["code"]):
         for time, id in places:
             raw = template.result(id, chart.person.id, time)

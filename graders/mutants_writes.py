@@ -319,6 +319,53 @@ def no_category(played: Played) -> Raws | None:
     return _edit(played, lambda body: _drop(body, "category"))
 
 
+# -- valid, and no longer what was asked for (clinical)
+
+
+def modifier(played: Played) -> Raws | None:
+    """An extension that a reader who does not know it must not pass over."""
+    extension = {"url": "http://example.org/fhir/negated", "valueBoolean": True}
+    return _edit(played, lambda body: not body.update(modifierExtension=[extension]))
+
+
+def as_needed(played: Played) -> Raws | None:
+    def change(body: Json) -> bool:
+        if "intent" not in body:
+            return False
+        place = body["dosageInstruction"][0] if "dosageInstruction" in body else body
+        return not place.update(asNeededBoolean=True)
+
+    return _edit(played, change)
+
+
+def two_codes(played: Played) -> Raws | None:
+    """Another code of the same system beside the right one."""
+
+    def change(body: Json) -> bool:
+        codings = body[CODED[body["resourceType"]]].get("coding", [])
+        return not codings.append({**codings[0], "code": f"{codings[0]['code']}9"}) if codings else False
+
+    return _edit(played, change)
+
+
+def repeated_dose(played: Played) -> Raws | None:
+    timing = {"repeat": {"frequency": 3, "period": 1, "periodUnit": "d"}}
+    return _edit(played, _dosed(lambda dosage, dose: not dosage.update(timing=timing)))
+
+
+def pressure_as_text(played: Played) -> Raws | None:
+    """The dictated text in place of the components that were asked for."""
+
+    def change(body: Json) -> bool:
+        return _drop(body, "component") and not body.update(valueString=played.task.slots["value"])
+
+    return _edit(played, change)
+
+
+def second_note(played: Played) -> Raws | None:
+    return _edit(played, lambda body: "note" in body and not body["note"].append({"text": "Please disregard this."}))
+
+
 # -- what the public grader loses or refuses (compat)
 
 

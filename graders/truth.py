@@ -6,12 +6,16 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from urllib.parse import unquote
 
+from fhirtasks.fhir.dates import SECOND, search_range
 from fhirtasks.fhir.jsontext import Json
+from fhirtasks.service.parse import split_pairs
 from graders.answers import ListOf
 
 _ID = re.compile(r'"id":"([^"]*)"')
-_NEXT = re.compile(r'"relation":"next","url":"([^"]*)"')
+_TOTAL = re.compile(r'"total":\s*([0-9]+)')
+_MATCH = re.compile(r'"mode":\s*"match"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +67,29 @@ class Read:
 
     def searches(self, type: str) -> int:
         """How many searches of the type were made, later pages of one search apart."""
-        return len({url for url in self.urls if f"/{type}?" in url and "_offset=" not in url})
+        asked = {unquote(url) for url in self.urls}
+        return len({url for url in asked if re.search(rf"/{type}(/_search)?\?", url) and "_offset=" not in url})
 
-    @property
+    @cached_property
     def incomplete(self) -> bool:
-        """Whether something matched that was not shown: a next page was not asked for, or matches were only counted."""
-        pages = {match for text in self.texts for match in _NEXT.findall(text)}
-        return not pages <= set(self.urls) or any("_summary=" in url or "_count=0" in url for url in self.urls)
+        """Whether a Bundle says that more matched than it shows: there are other pages, or matches were only counted."""
+        totals = ((_TOTAL.search(text), len(_MATCH.findall(text))) for text in self.texts)
+        return any(total is not None and int(total.group(1)) > shown for total, shown in totals)
+
+    @cached_property
+    def edges(self) -> list[int]:
+        """The times (µs) just outside what the searches asked for by date: whatever they leave out begins or ends there."""
+        times = []
+        for url in self.urls:
+            for name, value in split_pairs(url.partition("?")[2]):
+                prefix, text = (value[:2], value[2:]) if value[:2].isalpha() else ("eq", value)
+                span = search_range(text.replace(" ", "+")) if name == "date" else None
+                if span is not None:
+                    before, after = span[0] - SECOND, span[1]
+                    times += {"ge": [before], "gt": [after - SECOND], "sa": [after - SECOND], "le": [after]}.get(
+                        prefix, [before, span[0], after]
+                    )
+        return sorted(set(times))
 
 
 EMPTY = ListOf(())

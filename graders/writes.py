@@ -13,7 +13,7 @@ from fhirtasks.tasks.types import Check, Task
 from graders.answers import number
 from graders.truth import Order, Rule
 
-ROUTES = {"iv": ("47625008",), "oral": ("26643006",), "po": ("26643006",)}
+ROUTES = {"iv": "47625008", "intravenous": "47625008", "oral": "26643006", "po": "26643006"}
 """SNOMED CT codes of the routes that prompts name (http://hl7.org/fhir/R4/valueset-route-codes.html)."""
 
 SNOMED = "http://snomed.info/sct"
@@ -27,9 +27,9 @@ MMHG = ("mmHg", "mm[Hg]")
 def check(episode: Episode, orders: tuple[Order, ...]) -> list[Check]:
     """Every check of the episode's writes against what should have been created, one per name."""
     checks = []
-    if refused := _left_refused(episode):
-        checks.append(Check("write_valid", False, refused))
     made = [loads(write.body) for write in episode.writes]
+    if wrong := _left_refused(episode) or _modified(made):
+        checks.append(Check("write_valid", False, wrong))
     found = [str(body.get("resourceType")) for body in made]
     wanted = [order.type for order in orders]
     if len(made) != len(orders):
@@ -70,14 +70,40 @@ def _left_refused(episode: Episode) -> str:
     for turn in episode.turns:
         if turn.observation is None or not isinstance(turn.action, Post | Invalid):
             continue
-        body = turn.action.body if isinstance(turn.action, Post) else None
-        type = str(_get(body, "resourceType") or "")
-        if turn.observation.status >= 400:
-            refused[type] = turn.observation.text.split("\n")[0]
-        else:
+        type = _posted_type(turn.action)
+        if turn.observation.status == 201:
             refused.pop(type, None)
             refused.pop("", None)  # what could not be read may have been meant to be anything
+        elif turn.observation.status != 200:  # a search by POST writes nothing
+            refused[type] = turn.observation.text.split("\n")[0]
     return next(iter(refused.values()), "")
+
+
+def _posted_type(action: Post | Invalid) -> str:
+    """The type that a POST is about; empty where it was no JSON, or URL and body do not agree on a type."""
+    if isinstance(action, Invalid):
+        return ""
+    type = _get(action.body, "resourceType")
+    return type if isinstance(type, str) and action.url.endswith(f"/{type}") else ""
+
+
+def _modified(made: list[Json]) -> str:
+    """Why a reader has to refuse a created resource that says something it cannot know; empty if there is none.
+
+    https://hl7.org/fhir/R4/extensibility.html#modifierExtension, https://hl7.org/fhir/R4/resource.html#implicitRules.
+    """
+    for body in made:
+        for name in ("modifierExtension", "implicitRules"):
+            if _holds(body, name):
+                return f"{body['resourceType']}: {name} may change the meaning of what was asked for"
+    return ""
+
+
+def _holds(node: Json, name: str) -> bool:
+    """Whether the name occurs at any depth."""
+    if isinstance(node, dict):
+        return name in node or any(_holds(item, name) for item in node.values())
+    return isinstance(node, list) and any(_holds(item, name) for item in node)
 
 
 def _list(types: Sequence[str]) -> str:
@@ -98,7 +124,11 @@ def medication(task: Task, patient: str, dose: Decimal, tolerance: Decimal, hour
     rules = [
         *_common(task, patient),
         _coded("medicationCodeableConcept", slots["medication_system"], slots["medication_code"]),
-        Rule("write_dose", f"{dose} {unit}", lambda body: _is(_get(quantity(body), "value"), dose, tolerance)),
+        Rule(
+            "write_dose",
+            f"{dose} {unit}, once",
+            lambda body: _is(_amount(quantity(body)), dose, tolerance) and _once(body),
+        ),
         Rule("write_unit", unit, lambda body: _measures(quantity(body), (unit,))),
         Rule("write_route", slots["route"], lambda body: _routed(_get(_dosage(body), "route"), slots["route"])),
     ]
@@ -129,12 +159,12 @@ def service(
         wanted = "|".join(category)
         rules.append(Rule("write_category", wanted, lambda body: _any_has(_items(body, "category"), *category)))
     if text is not None:
-        rules.append(Rule("write_text", dumps(text), lambda body: text in _notes(body)))
+        rules.append(Rule("write_text", dumps(text), lambda body: _notes(body) == [text]))
     return Order("ServiceRequest", tuple(rules))
 
 
 def blood_pressure(task: Task, patient: str) -> Order:
-    """An Observation of a blood pressure: two components in mmHg, or the whole as the text of ``value``."""
+    """An Observation of a blood pressure: two components in mmHg."""
     slots = task.slots
     system = slots.get("code_system", "http://loinc.org")
     parts = {
@@ -144,7 +174,11 @@ def blood_pressure(task: Task, patient: str) -> Order:
     return Order(
         "Observation",
         (
-            Rule("write_subject", f"Patient/{patient}", lambda body: _refers(body, patient)),
+            Rule(
+                "write_subject",
+                f"Patient/{patient}",
+                lambda body: _refers(body, patient) and "focus" not in body,  # of whom else it tells
+            ),
             Rule("write_status", "final", lambda body: body.get("status") == "final"),
             Rule("write_time", task.now, lambda body: _at(body, "effectiveDateTime", task.now)),
             _coded("code", system, slots["code"]),
@@ -198,7 +232,19 @@ def _refers(body: Json, patient: str) -> bool:
 
 
 def _ordered(body: Json) -> bool:
-    return body.get("status") == "active" and body.get("intent") == "order" and body.get("doNotPerform") is not True
+    """To be carried out as it stands: not forbidden, not only if needed, not the report of somebody else's order."""
+    conditions = (body, *_items(body, "dosageInstruction"))
+    withheld = any(
+        _get(one, "asNeededBoolean") is True or _get(one, "asNeededCodeableConcept") is not None for one in conditions
+    )
+    said = body.get("doNotPerform") is True or body.get("reportedBoolean") is True or "reportedReference" in body
+    return body.get("status") == "active" and body.get("intent") == "order" and not withheld and not said
+
+
+def _once(body: Json) -> bool:
+    """No timing repeats the dose."""
+    repeat = _get(_get(_dosage(body), "timing"), "repeat")
+    return all(number(_get(repeat, name)) in (None, 1) for name in ("count", "countMax", "frequency", "frequencyMax"))
 
 
 def _at(body: Json, element: str, time: str) -> bool:
@@ -210,7 +256,14 @@ def _at(body: Json, element: str, time: str) -> bool:
 
 
 def _has(concept: Json, system: str, code: str) -> bool:
-    return any((_get(one, "system"), _get(one, "code")) == (system, code) for one in _items(concept, "coding"))
+    """The code, and no other of its system: codings of one concept say the same, so two would contradict each other."""
+    codings = _items(concept, "coding")
+    return {_get(one, "code") for one in codings if _get(one, "system") == system} == {code}
+
+
+def _amount(quantity: Json) -> Json:
+    """The value of a Quantity that is neither "less than" nor "more than"."""
+    return None if _get(quantity, "comparator") is not None else _get(quantity, "value")
 
 
 def _is(value: Json, wanted: Decimal, tolerance: Decimal = Decimal(0)) -> bool:
@@ -228,11 +281,14 @@ def _measures(quantity: Json, units: tuple[str, ...]) -> bool:
 
 
 def _routed(route: Json, wanted: str) -> bool:
-    """Named in the concept's text or in a coding's display, or by the route's SNOMED CT code."""
-    names = [_get(route, "text"), *(_get(one, "display") for one in _items(route, "coding"))]
-    if any(isinstance(name, str) and name.strip().casefold() == wanted.casefold() for name in names):
-        return True
-    return any(_has(route, SNOMED, code) for code in ROUTES.get(wanted.casefold(), ()))
+    """Named in the concept's text or in a coding's display, or by the route's SNOMED CT code, and no other route named."""
+    codings = _items(route, "coding")
+    names = [str(name).strip().casefold() for name in (_get(route, "text"), *(_get(one, "display") for one in codings))]
+    codes = {str(_get(one, "code")) for one in codings if _get(one, "system") == SNOMED}
+    meant = ROUTES.get(wanted.casefold())
+    if meant is None:
+        return wanted.casefold() in names
+    return codes | {ROUTES[name] for name in names if name in ROUTES} == {meant}
 
 
 def _runs(body: Json, dose: Decimal, hours: Decimal, unit: str) -> bool:
@@ -245,12 +301,12 @@ def _durations(body: Json, dose: Decimal, unit: str) -> Iterator[Decimal | None]
     """The hours that each way of saying it comes to; None for what cannot be read."""
     if (ratio := _get(_dose(body), "rateRatio")) is not None:
         top, bottom = _get(ratio, "numerator"), _get(ratio, "denominator")
-        amount, time = number(_get(top, "value")), number(_get(bottom, "value"))
+        amount, time = number(_amount(top)), number(_amount(bottom))
         per = _hours(bottom)
         readable = amount and time and per and _measures(top, (unit,))
         yield dose / amount * time * per if readable and amount and time and per else None
     if (rate := _get(_dose(body), "rateQuantity")) is not None:
-        speed = number(_get(rate, "value"))
+        speed = number(_amount(rate))
         top_unit, _, bottom_unit = str(_get(rate, "unit") or _get(rate, "code") or "").partition("/")
         per = HOURS.get(bottom_unit)
         yield dose / speed * per if speed and per and top_unit == unit else None
@@ -261,10 +317,12 @@ def _durations(body: Json, dose: Decimal, unit: str) -> Iterator[Decimal | None]
 
 
 def _hours(quantity: Json) -> Decimal | None:
-    return HOURS.get(str(_get(quantity, "unit") or _get(quantity, "code") or ""))
+    """The hours in one of the quantity's unit; None if that is no time, or unit and code disagree."""
+    said = {HOURS.get(str(text)) for text in (_get(quantity, "unit"), _get(quantity, "code")) if text is not None}
+    return said.pop() if len(said) == 1 else None
 
 
-def _notes(body: Json) -> list[str]:
+def _notes(body: Json) -> list[Json]:
     return [_get(note, "text") for note in _items(body, "note")]
 
 
@@ -273,17 +331,15 @@ def _any_has(concepts: list[Json], system: str, code: str) -> bool:
 
 
 def _pressures(body: Json, text: str, parts: dict[tuple[str, str], Decimal]) -> bool:
-    """The text alone, or exactly the two components, each with its own value."""
+    """Exactly the two components, each with its own value, and nothing that says otherwise (the same as text may be there)."""
     components = _items(body, "component")
-    if not components:
-        return bool(_get(body, "valueString") == text)
-    if len(components) != len(parts) or _get(body, "valueString") not in (None, text):
+    others = {name for name in body if name.startswith("value")} - {"valueString"}
+    if len(components) != len(parts) or others or _get(body, "valueString") not in (None, text):
+        return False
+    if any("dataAbsentReason" in one for one in (body, *components)):
         return False
     return all(
-        any(
-            _has(_get(one, "code"), *key) and _is(_get(_get(one, "valueQuantity"), "value"), value)
-            for one in components
-        )
+        any(_has(_get(one, "code"), *key) and _is(_amount(_get(one, "valueQuantity")), value) for one in components)
         for key, value in parts.items()
     )
 

@@ -21,7 +21,13 @@ def loads(text: str | bytes) -> Json:
     ValueError for bad text, NaN, Infinity, and numbers beyond Decimal's range.
     """
     try:
-        return _decode(text if isinstance(text, str) else text.decode())
+        try:
+            return _fast(text)
+        except (
+            msgspec.DecodeError,
+            UnicodeError,
+        ):  # what it refuses: bad text, and the lone surrogates that JSON allows
+            return _decode(text if isinstance(text, str) else text.decode())
     except InvalidOperation as error:
         raise ValueError("a number is out of range") from error
 
@@ -62,4 +68,5 @@ def _refuse(constant: str) -> Json:
     raise ValueError(f"{constant} is not JSON")
 
 
+_fast = msgspec.json.Decoder(float_hook=Decimal).decode
 _decode = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse).decode

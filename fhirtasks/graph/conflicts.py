@@ -128,4 +128,4 @@ def _settle_several(db: duckdb.DuckDBPyConnection) -> int:
 
 
 def _any(db: duckdb.DuckDBPyConnection, table: str) -> bool:
-    return db.execute(f"select 1 from {table} limit 1").fetchone() is not None
+    return bool(db.execute(f"select 1 from {table} limit 1").fetchall())

@@ -36,7 +36,7 @@ def build_edges(db: duckdb.DuckDBPyConnection, *, logical: bool) -> None:
     if logical:
         _logical(db)
     db.execute(f"create temp table hard as select * from edge where kind in {_HARD}")
-    if db.execute("select 1 from hard limit 1").fetchone():
+    if db.execute("select 1 from hard limit 1").fetchall():
         db.execute(f"delete from pointer where kind in {_HARD}")
         _urns(db)
         _identifiers(db)
@@ -89,7 +89,7 @@ def _edges(db: duckdb.DuckDBPyConnection) -> None:
                         select type, id, path, reference from (
                             select type, id, path, unnest(json_extract_string(element, '$..reference')) as reference from (
                                 select type, id, unnest(json_keys(raw)) as path, unnest(json_extract(raw, '$.*')) as element
-                                from resource where pointers > 0)
+                                from resource where pointers <> 0)
                             where contains(element, '"reference":"'))
                         where reference is not null and not starts_with(reference, '{{')))))""")
 

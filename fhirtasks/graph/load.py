@@ -14,6 +14,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -104,6 +105,10 @@ def _load(
         db.execute(f"attach {_quoted(old)} as old (read_only)")
     reader = Reader(sources, _number_sources(db, sources, old, licence, origin), progress)
     fill(db, reader, old=old is not None)
+    if _one(db, "select count(*) from resource where id = ''"):
+        # The quick way does not look at single ids; the careful one says where the empty one is.
+        for _ in Reader(sources, reader.numbers, lambda message: None, careful=True).batches():
+            pass
     logical = reader.logical or (
         old is not None and _one(db, "select count(*) from old.pointer where kind = 'logical'") > 0
     )
@@ -117,18 +122,19 @@ def _load(
     conflicts, removed = settle(db)
     superseded = _one(db, "select count(*) from superseded")
     if on_conflict == "error" and superseded > superseded_before:
-        row = db.execute("select type, id from superseded order by all limit 1").fetchone()
-        example = f", {row[0]}/{row[1]} for one" if row else ""
+        ((type_, id_),) = db.execute("select type, id from superseded order by all limit 1").fetchall()
         raise UserError(
-            f"{conflicts} resources have several bodies{example}; load with --on-conflict keep to keep them all, "
+            f"{conflicts} resources have several bodies, {type_}/{id_} for one; load with --on-conflict keep to keep them all, "
             "or leave out the files that repeat them."
         )
     progress("resolving references")
     build_edges(db, logical=logical)
     progress("finishing the graph")
     _tidy(db, removed=removed)
-    db.execute("create index resource_id on resource (id)")
-    fingerprint = _fingerprint(db)
+    with ThreadPoolExecutor(1) as beside, db.cursor() as reading:
+        fingerprinting = beside.submit(_fingerprint, reading)  # one core each
+        db.execute("create index resource_id on resource (id)")
+        fingerprint = fingerprinting.result()
     db.execute("insert into meta values ('graph_version', ?), ('fingerprint', ?)", [store.VERSION, fingerprint])
     return LoadReport(
         resources=store.counts(db),
@@ -210,8 +216,7 @@ def _fingerprint(db: duckdb.DuckDBPyConnection) -> str:
 
 
 def _one(db: duckdb.DuckDBPyConnection, query: str) -> int:
-    row = db.execute(query).fetchone()
-    return int(row[0]) if row else 0
+    return int(db.execute(query).fetchall()[0][0])
 
 
 @contextmanager

@@ -37,7 +37,7 @@ LINKS = tuple(f"link_{i}" for i in range(MOST_LINKS + 1))
 _SEEN = " + ".join(f"({link} is not null)::integer" for link in LINKS)
 _SELECT = f"""type, id, case when type = 'Patient' then id else subject end as patient, codes, categories, status, date_lo,
     date_hi, effective, value, unit, source, raw, case
-        when type in ({", ".join(map(repr, ELEMENTS))}) and pointers = {_SEEN} then 0 else pointers end as pointers,
+        when pointers = {_SEEN} then 0 else pointers end as pointers,
     {", ".join(LINKS)}"""
 
 
@@ -50,6 +50,7 @@ class Reader:
     sources: Sequence[str]
     numbers: Sequence[int]
     progress: Callable[[str], None]
+    careful: bool = False
     notes: dict[int, set[str]] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     logical: bool = False
@@ -106,9 +107,11 @@ class Reader:
                     begin = _START.match(texts[0])
                 except (msgspec.DecodeError, RecursionError):
                     begin = None
-                if begin is not None and begin[1] != b"Bundle":
+                if begin is not None and begin[1] != b"Bundle" and not self.careful:
                     raws = pa.array(texts, pa.binary())
-                    if _all_plain(texts, raws.buffers()[2].to_pybytes(), begin[0]):
+                    whole = raws.buffers()[2].to_pybytes()
+                    if _all_plain(texts, whole, begin[0]):
+                        self.logical = self.logical or LOGICAL in whole
                         yield self._record_batch(source, [begin[1].decode()] * len(texts), raws, texts)
                         number += len(lines)
                         continue
@@ -168,6 +171,7 @@ class Reader:
             self.deleted.add((item.type, item.id, item.version, item.updated))
         else:
             self._raws.append(item.raw)
+            self.logical = self.logical or LOGICAL in item.raw
             self._types.append(item.type)
             self._size += len(item.raw)
             if item.bundle and item.full_url and not item.full_url.endswith(f"{item.type}/{item.id}"):
@@ -185,8 +189,12 @@ class Reader:
     def _record_batch(self, source: int, types: list[str], raws: Any, texts: list[bytes]) -> Any:
         import pyarrow as pa
 
-        pointers = [text.count(REFERENCE) for text in texts]
-        self.logical = self.logical or LOGICAL in raws.buffers()[2].to_pybytes()
+        if types[0] in ELEMENTS and types[0] == types[-1]:
+            pointers = [text.count(REFERENCE) for text in texts]
+        else:  # -1 stands for a type whose links ``columns`` does not know
+            pointers = [
+                text.count(REFERENCE) if type_ in ELEMENTS else -1 for type_, text in zip(types, texts, strict=True)
+            ]
         arrays = [
             pa.array([source] * len(types), pa.int32()),
             pa.array(types, pa.string()),
@@ -208,7 +216,8 @@ def fill(db: duckdb.DuckDBPyConnection, reader: Reader, *, old: bool) -> None:
     name.
 
     For the building of edges the table has more columns: ``link_0`` …, the reference strings at the places that
-    ``columns`` knows, and ``pointers``, 0 if the text has no others. Errors of the reader come through as they are.
+    ``columns`` knows, and ``pointers``, 0 if the text has no others (-1 if that is not known). Errors of the reader come
+    through as they are.
     """
     import pyarrow as pa
 
@@ -242,7 +251,8 @@ def fill(db: duckdb.DuckDBPyConnection, reader: Reader, *, old: bool) -> None:
 # The new table ``source`` has the old sources too, under numbers of their own.
 _OLD = f"""
     select new.source, b.type, b.raw,
-        ((length(b.raw) - length(replace(b.raw, '{REFERENCE.decode()}', ''))) // {len(REFERENCE)})::integer as pointers
+        case when b.type not in ({", ".join(map(repr, ELEMENTS))}) then -1 else
+            (length(b.raw) - length(replace(b.raw, '{REFERENCE.decode()}', ''))) // {len(REFERENCE)} end::integer as pointers
     from (select source, type, raw from old.resource union all select source, type, raw from old.superseded) b
     join old.source o on o.source = b.source
     join source new on new.name = o.name and new.licence is not distinct from o.licence

@@ -18,8 +18,9 @@ ORDER = "patient nulls last, type, codes[1] nulls last, date_lo nulls last, id"
 load order.
 """
 
-COLUMNS = """type varchar, id varchar using compression zstd, patient varchar, codes varchar[],
-    categories varchar[], status varchar, date_lo bigint, date_hi bigint, effective varchar, value varchar, unit varchar, source integer, raw varchar using compression zstd"""
+COLUMNS = """type varchar, id varchar using compression zstd, patient varchar, codes varchar[], categories varchar[],
+    status varchar, date_lo bigint, date_hi bigint, effective varchar, value varchar, unit varchar, source integer,
+    raw varchar using compression zstd"""
 """Of ``resource``, as docs/architecture.md explains them."""
 
 NAMES = "type, id, patient, codes, categories, status, date_lo, date_hi, effective, value, unit, source, raw"
@@ -49,6 +50,8 @@ what an entry was called, what a history says was deleted.
 def open_graph(path: Path | str, read_only: bool = True) -> duckdb.DuckDBPyConnection:
     """Opens a graph file. UserError if it is missing, no graph, of another version, or in use by a writer."""
     path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; a graph is a file, made with fhirtasks load SOURCE --graph FILE.")
     if not path.is_file():
         raise UserError(f"{path} does not exist; make it with fhirtasks load SOURCE --graph {path}.")
     try:
@@ -58,15 +61,15 @@ def open_graph(path: Path | str, read_only: bool = True) -> duckdb.DuckDBPyConne
             raise UserError(f"{path} is being written by another program; wait for it, or stop it.") from None
         raise UserError(f"{path} is not a graph: DuckDB cannot open it.") from None
     try:
-        row = db.execute("select value from meta where key = 'graph_version'").fetchone()
+        found = db.execute("select value from meta where key = 'graph_version'").fetchall()
     except duckdb.Error:
-        row = None
-    if row is None or row[0] != VERSION:
+        found = []
+    if found != [(VERSION,)]:
         db.close()
         what = (
-            "is not a graph"
-            if row is None
-            else f"is a graph of version {row[0]}, and this is fhirtasks for version {VERSION}"
+            f"is a graph of version {found[0][0]}, this is fhirtasks for version {VERSION}"
+            if found
+            else "is not a graph"
         )
         raise UserError(f"{path} {what}; make one with fhirtasks load SOURCE --graph OTHER.")
     return db
@@ -74,8 +77,8 @@ def open_graph(path: Path | str, read_only: bool = True) -> duckdb.DuckDBPyConne
 
 def read(db: duckdb.DuckDBPyConnection, type_: str, id_: str) -> str | None:
     """The JSON text of the current resource, None if there is none."""
-    row = db.execute("select raw from resource where id = ? and type = ?", [id_, type_]).fetchone()
-    return None if row is None else str(row[0])
+    found = db.execute("select raw from resource where id = ? and type = ?", [id_, type_]).fetchall()
+    return str(found[0][0]) if found else None
 
 
 def counts(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
@@ -96,10 +99,10 @@ def fingerprint(db: duckdb.DuckDBPyConnection) -> str:
 
 def meta(db: duckdb.DuckDBPyConnection, key: str) -> str:
     """A value of the table ``meta``. KeyError if there is none."""
-    row = db.execute("select value from meta where key = ?", [key]).fetchone()
-    if row is None:
+    found = db.execute("select value from meta where key = ?", [key]).fetchall()
+    if not found:
         raise KeyError(key)
-    return str(row[0])
+    return str(found[0][0])
 
 
 def unresolved(db: duckdb.DuckDBPyConnection, limit: int | None = None) -> list[dict[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -67,9 +66,11 @@ class Done:
 
 
 def verify(
-    folder: Path, *, hashes: bool = True, progress: Callable[[str], None] | None = None, workers: int | None = None
+    folder: Path, *, hashes: bool = True, progress: Callable[[str], None] | None = None, workers: int = 1
 ) -> VerifyReport:
     """Checks a release; without ``hashes`` the manifest's sha256 sums are not compared, everything else is.
+
+    ``workers`` are processes; what is found does not depend on them.
 
     UserError if ``folder`` is no release at all.
     """
@@ -94,11 +95,9 @@ def verify(
             if world.exists():
                 jobs += _jobs(folder, split, world, manifest["graph"], failures)
         rows = sum(job.stop - job.start for job in jobs)
-        if workers is None:
-            workers = min(os.cpu_count() or 1, 8) if rows >= PARALLEL_FROM else 1
         done: list[Done] = []
         try:
-            with runner(workers) as run:
+            with runner(workers if rows >= PARALLEL_FROM else 1) as run:
                 for part in run(do, jobs):
                     done.append(part)
                     failures += part.failures

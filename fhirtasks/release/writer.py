@@ -12,7 +12,7 @@ from typing import Any
 
 from fhirtasks.release.features import DICTIONARY, schema
 
-ROW_GROUP_BYTES = 32 << 20
+ROW_GROUP_BYTES = 16 << 20
 """A row group is closed once its rows hold this many bytes uncompressed (the Hub's viewer gives up near 286 MB)."""
 SHARD_BYTES = 384 << 20
 """A shard is closed once its row groups hold this many bytes uncompressed."""

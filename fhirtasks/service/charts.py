@@ -7,7 +7,7 @@ what the matcher has to look at.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ CHART_BYTES = 256 * 2**20
 
 _BATCH = 5_000
 _SCANS = 8
+_RECENT = 32
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class Found:
             positions = [p for p in positions if records[p].patient in patients]
         self.records += [records[p] for p in positions]
         if query.sort:
-            columns = [table.sort_column(key) for key in query.sort]
+            columns = [table.sort_values(key, positions) for key in query.sort]
             self.keys.update((records[p].id, tuple([column[p] for column in columns])) for p in positions)
 
     def sort_by_id(self) -> None:
@@ -70,6 +71,7 @@ class Charts:
         self._people: Table | None = None
         self._records: OrderedDict[tuple[str, str], Record | None] = OrderedDict()
         self._scans: OrderedDict[Any, Found] = OrderedDict()
+        self._recent: OrderedDict[Any, Found] = OrderedDict()
         self.types = tuple(
             row[0] for row in self._db.execute("SELECT DISTINCT type FROM resource ORDER BY type").fetchall()
         )
@@ -105,6 +107,11 @@ class Charts:
             self._bytes -= self._charts.popitem(last=False)[1][1]
         return chart
 
+    def texts(self, type: str, patient: str, ids: Collection[str]) -> dict[str, str]:
+        """The JSON texts of some resources of one type in the patient's chart, by id."""
+        table = self.chart(patient).get(type)
+        return {} if table is None else {record.id: record.raw for record in table.records if record.id in ids}
+
     def people(self) -> Table:
         """Every Patient of the world."""
         if self._people is None:
@@ -127,7 +134,21 @@ class Charts:
         return record
 
     def in_memory(self, query: Query, patients: frozenset[str] | None, now: int | None) -> Found:
-        """Matches among all Patients, or in the charts of ``patients``; in id order."""
+        """Matches among all Patients, or in the charts of ``patients``; in id order.
+
+        The last few results are kept: an episode is replayed, and replayed in what-if worlds, right after it was made.
+        """
+        if not query.encoded:  # everything, or the inner half of a chained search: these have no text to know them by
+            return self._look_up(query, patients, now)
+        key = (query.type, query.encoded, patients, now)
+        found = self._recent.get(key)
+        if found is None:
+            found = self._recent[key] = self._look_up(query, patients, now)
+            if len(self._recent) > _RECENT:
+                self._recent.popitem(last=False)
+        return found
+
+    def _look_up(self, query: Query, patients: frozenset[str] | None, now: int | None) -> Found:
         if query.type == "Patient":
             tables = [self.people()]
         else:

@@ -41,20 +41,19 @@ class Record:
 
 
 class Table:
-    """Records of one type, in id order."""
+    """Records of one type, in id order. What a parameter finds in a record is read when it is first looked at."""
 
     __slots__ = ("_columns", "_indexes", "_prefixes", "_sorts", "records")
 
     def __init__(self, records: list[Record]) -> None:
         self.records = records
-        self._columns: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+        self._columns: dict[tuple[str, str], dict[int, tuple[Any, ...]]] = {}
         self._indexes: dict[tuple[str, str], dict[str, list[int]]] = {}
-        self._sorts: dict[tuple[str, bool], list[Any]] = {}
+        self._sorts: dict[tuple[str, bool], dict[int, Any]] = {}
         self._prefixes: dict[tuple[str, str], tuple[list[str], list[int]]] = {}
 
     def select(self, criteria: Iterable[Criterion], now: int | None) -> list[int]:
         """Positions of the records that meet every criterion and are seen at ``now``, in id order."""
-        self._need([(c.param, c.form) for c in criteria])
         positions: list[int] | None = None
         rest: list[Criterion] = []
         for criterion in criteria:
@@ -66,48 +65,50 @@ class Table:
                 rest.append(criterion)
         if positions is None:
             positions = list(range(len(self.records)))
-        for criterion in rest:
-            column, test = self._columns[criterion.param.name, criterion.form], criterion.test
-            positions = [p for p in positions if test(column[p])]
         if now is not None:
             records = self.records
             positions = [p for p in positions if records[p].available <= now]
+        for criterion in rest:
+            column, test = self._column(criterion.param, criterion.form, positions), criterion.test
+            positions = [p for p in positions if test(column[p])]
         return positions
 
-    def sort_column(self, key: SortKey) -> list[Any]:
-        """The value that a key sorts each record by (its least, or greatest if descending); None where it has none."""
-        name = (key.param.name, key.descending)
-        column = self._sorts.get(name)
-        if column is None:
-            self._need([(key.param, "")])
+    def sort_values(self, key: SortKey, positions: list[int]) -> dict[int, Any]:
+        """The value that a key sorts these records (and perhaps others) by; None where one has none.
+
+        It is the least that the parameter finds, or the greatest if descending.
+        """
+        known = self._sorts.setdefault((key.param.name, key.descending), {})
+        lacking = [p for p in positions if p not in known]
+        if lacking:
             by_code = key.param.kind in ("token", "reference", "patient")  # by code or id alone
             best = max if key.descending else min
-            column = self._sorts[name] = []
-            for found in self._columns[key.param.name, ""]:
+            column = self._column(key.param, "", lacking)
+            for p in lacking:
+                found = column[p]
                 usable = tuple(value for value in found if value.startswith("\0")) if by_code else found
-                column.append(best(usable) if usable else None)
-        return column
+                known[p] = best(usable) if usable else None
+        return known
 
-    def _need(self, wanted: list[tuple[SearchParam, str]]) -> None:
-        lacking = [(param, form) for param, form in wanted if (param.name, form) not in self._columns]
-        if not lacking:
-            return
-        new: list[list[tuple[Any, ...]]] = [[] for _ in lacking]
-        for record in self.records:
-            resource = top_level(record.raw) if any(param.name != "_id" for param, _ in lacking) else {}
-            resource["id"] = record.id
-            for column, (param, form) in zip(new, lacking, strict=True):
-                column.append(values(resource, param, form))
-        for column, (param, form) in zip(new, lacking, strict=True):
-            self._columns[param.name, form] = column
+    def _column(self, param: SearchParam, form: str, positions: Iterable[int]) -> dict[int, tuple[Any, ...]]:
+        """What the parameter finds in the records at these positions (and perhaps others)."""
+        column = self._columns.setdefault((param.name, form), {})
+        for p in positions:
+            if p not in column:
+                record = self.records[p]
+                resource = top_level(record.raw) if param.name != "_id" else {}
+                resource["id"] = record.id
+                column[p] = values(resource, param, form)
+        return column
 
     def _by_keys(self, criterion: Criterion) -> list[int]:
         name = (criterion.param.name, criterion.form)
         index = self._indexes.get(name)
         if index is None:
             index = self._indexes[name] = {}
-            for position, found in enumerate(self._columns[name]):
-                for key in dict.fromkeys(found):
+            column = self._column(criterion.param, criterion.form, range(len(self.records)))
+            for position in range(len(self.records)):
+                for key in dict.fromkeys(column[position]):
                     index.setdefault(key, []).append(position)
         keys = criterion.keys or frozenset()
         if len(keys) == 1:
@@ -119,7 +120,8 @@ class Table:
         name, prefix = (criterion.param.name, criterion.form), criterion.prefix or ""
         pair = self._prefixes.get(name)
         if pair is None:
-            entries = sorted((value, position) for position, found in enumerate(self._columns[name]) for value in found)
+            column = self._column(criterion.param, criterion.form, range(len(self.records)))
+            entries = sorted((value, position) for position, found in column.items() for value in found)
             pair = self._prefixes[name] = ([value for value, _ in entries], [position for _, position in entries])
         first = bisect_left(pair[0], prefix)
         last = bisect_left(pair[0], prefix + "\U0010ffff")

@@ -10,6 +10,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def build(config: BuildConfig, progress: Callable[[str], None] | None = None) ->
     UserError for bad options or inputs, for a folder in the way, and where no family can be sampled from the records.
     """
     say = progress or (lambda message: None)
+    config = replace(config, out=Path(os.path.abspath(config.out)))
     families = _families(config)
     holdouts = read_holdouts(config.holdouts) if config.holdouts else None
     if config.tokenizer is not None:
@@ -77,7 +79,7 @@ def build(config: BuildConfig, progress: Callable[[str], None] | None = None) ->
 def _build(stages: Stages, decided: dict[str, Any]) -> BuildReport:
     with runner(stages.config.workers) as run:
         stages.take_graph()
-        stages.make_worlds()
+        stages.make_worlds(run)
         stages.allot()
         merged, lacking = stages.make(run)
         table = _table(stages.quotas, merged)

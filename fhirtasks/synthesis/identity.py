@@ -27,10 +27,10 @@ def versions() -> dict[str, Any]:
 
 @cache
 def code() -> str:
-    """sha256 over the sources and tables of fhirtasks, solvers and graders: other code is another build."""
+    """sha256 over the sources and tables of fhirtasks, solvers, graders and cards: other code is another build."""
     digest = hashlib.sha256()
-    for package in (str(Path(__file__).parents[1]), graders.__path__[0], solvers.__path__[0]):
-        root = Path(package)
+    own = Path(__file__).parents[1]
+    for root in (own, own.parent / "cards", Path(graders.__path__[0]), Path(solvers.__path__[0])):
         for path in sorted(root.rglob("*")):
             if path.suffix in (".py", ".json", ".md", ".sql") and path.is_file():
                 name = path.relative_to(root.parent).as_posix()

@@ -1,4 +1,4 @@
-"""The two kinds of jobs: make a partition into the journal, and write one config and split of the release from it.
+"""The three kinds of jobs: make a world, make a partition, write one config and split of the release.
 
 Each is a module-level function of one picklable argument, so that any engine can run it anywhere.
 """
@@ -24,10 +24,23 @@ from fhirtasks.release.rows import integers, reference, rl_table, sft_table, str
 from fhirtasks.release.writer import Shard, ShardWriter
 from fhirtasks.synthesis.partition import Made, Watch, make
 from fhirtasks.synthesis.plan import Partition
-from fhirtasks.synthesis.worlds import charts
+from fhirtasks.synthesis.worlds import charts, make_world
+from fhirtasks.tasks.registry import family
 
 SLICE = 64
 """Rows of a partition that are turned into the release's rows at once: what ``sft_turns`` repeats stays small."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorldJob:
+    """Write the world of ``patients`` to ``out`` if it is not there, and ask ``families`` what it lacks for them."""
+
+    graph: Path
+    patients: tuple[str, ...]
+    split: str
+    out: Path
+    holdouts: Holdouts | None
+    families: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,14 @@ class WriteJob:
     skip: tuple[tuple[int, ...], ...]
     world: Path
     drops: tuple[dict[str, str], ...] = ()
+
+
+def survey_world(job: WorldJob) -> tuple[str, dict[str, str | None]]:
+    """The split, and for each family what its world lacks (None: nothing)."""
+    if not job.out.exists():
+        matcher = None if job.holdouts is None else matcher_of(job.holdouts)
+        make_world(job.graph, job.patients, job.split, job.out, matcher)
+    return job.split, {name: family(name).missing(open_world(job.out)) for name in job.families}
 
 
 def make_partition(job: MakeJob, watch: Watch | None = None) -> int:

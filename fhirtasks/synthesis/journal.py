@@ -120,3 +120,5 @@ def _lock(file: IO[str], folder: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise UserError(f"Another build is at work in {folder}: wait until it has finished.") from None
+    except OSError:  # nor are there on this file system
+        return

@@ -15,11 +15,10 @@ from fhirtasks.population.populate import populate
 from fhirtasks.release.processes import Runner, open_world
 from fhirtasks.release.writer import Shard
 from fhirtasks.synthesis.config import BuildConfig
-from fhirtasks.synthesis.jobs import MakeJob, make_partition, matcher_of, write_split
+from fhirtasks.synthesis.jobs import MakeJob, WorldJob, make_partition, survey_world, write_split
 from fhirtasks.synthesis.journal import Journal
 from fhirtasks.synthesis.merge import Merged, merge, missed, write_jobs
 from fhirtasks.synthesis.plan import LEAST_PATIENTS, Partition, plan_partitions, plan_quotas, split_patients
-from fhirtasks.synthesis.worlds import make_world
 from fhirtasks.tasks.quotas import Quota
 from fhirtasks.tasks.types import Family
 
@@ -38,6 +37,7 @@ class Stages:
     graph: Path = field(init=False)
     graph_fingerprint: str = field(init=False)
     worlds: dict[str, Path] = field(init=False)
+    lacks: dict[str, dict[str, str | None]] = field(init=False)
     quotas: list[Quota] = field(init=False)
     partitions: list[tuple[Partition, Path]] = field(init=False)
 
@@ -47,32 +47,33 @@ class Stages:
         with open_graph(self.graph) as db:
             self.graph_fingerprint = fingerprint(db)
 
-    def make_worlds(self) -> None:
+    def make_worlds(self, run: Runner) -> None:
         """A world per split, held-out patients removed, splits of too few patients left out."""
         patients = self._split()
+        names = tuple(family.name for family in self.families)
         self.worlds = {split: self.journal.path("worlds", f"{split}.duckdb") for split in patients}
-        matcher = None if self.holdouts is None else matcher_of(self.holdouts)
-        for split, path in self.worlds.items():
-            if not path.exists():
-                self.say(f"writing the world of {split}, {len(patients[split]):,} patients")
-                make_world(self.graph, patients[split], split, path, matcher)
+        jobs = [
+            WorldJob(self.graph, tuple(patients[split]), split, path, self.holdouts, names)
+            for split, path in self.worlds.items()
+        ]
+        self.say(
+            "writing the worlds of " + ", ".join(f"{split} ({len(patients[split]):,} patients)" for split in patients)
+        )
+        self.lacks = dict(run(survey_world, jobs))
 
     def allot(self) -> None:
         """Quotas for what the worlds can show, and the partitions that will fill them."""
-        lacks: dict[tuple[str, str], str | None] = {}
-        for split, path in self.worlds.items():
-            for family in self.families:
-                lacks[family.name, split] = family.missing(open_world(path))
-        self.unsupported = {family.name: lack for family in self.families if (lack := lacks[family.name, "train"])}
+        self.unsupported = {name: lack for name, lack in self.lacks["train"].items() if lack}
         able = [family for family in self.families if family.name not in self.unsupported]
         if not able:
             why = "; ".join(f"{name}: {lack}" for name, lack in self.unsupported.items())
             raise UserError(f"These records support none of the families ({why}); load more records, or name others.")
-        for (name, split), lack in lacks.items():
-            if lack and name not in self.unsupported:
-                self._note(f"{name} has no rows in {split}: {lack}")
+        for split in self.worlds:
+            for name, lack in self.lacks[split].items():
+                if lack and name not in self.unsupported:
+                    self._note(f"{name} has no rows in {split}: {lack}")
         self.quotas = plan_quotas(
-            able, self.config.per_family, list(self.worlds), lambda family, split: not lacks[family.name, split]
+            able, self.config.per_family, list(self.worlds), lambda family, split: not self.lacks[split][family.name]
         )
         plan = plan_partitions(
             self.quotas,

@@ -6,12 +6,15 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import islice
 
 from fhirtasks.episodes.types import Mode
 from fhirtasks.graph.scenario import Scenario
 from fhirtasks.tasks.labs_charts import DAY, FOREVER, MINUTE, SECOND, Chart, Deck, Group, Lab, Result, local, micros
 
 TRIES = 12
+POOL = 256
+"""Groups that a branch chooses from: plenty for variety, and few to look for in a large world."""
 PAGE = 20
 """Entries that the service shows on one page unless asked otherwise."""
 
@@ -154,10 +157,11 @@ def _end(group: Group) -> int:
 
 
 def pool(deck: Deck, query: Query, name: object, span: Span, suits: Callable[[Group], bool]) -> tuple[Group, ...]:
-    """The groups that ``suits`` and for which there is a ``now``; computed once per ``name`` and query."""
+    """Groups that ``suits`` and for which there is a ``now``, :data:`POOL` at most; found once per ``name`` and query."""
     key = (name, query.lab.code, query.window, query.months)
     if key not in deck.pools:
-        deck.pools[key] = tuple(group for group in query.lab.groups if suits(group) and _any(span, group, query))
+        found = (group for group in query.lab.groups if suits(group) and _any(span, group, query))
+        deck.pools[key] = tuple(islice(found, POOL))
     return deck.pools[key]
 
 
@@ -202,6 +206,21 @@ def native(rng: random.Random, groups: Sequence[Group], query: Query, span: Span
         case = Case(group.chart, now, offset, group.chart.seen(now))
         if accepted(case, query, accept):
             return case
+    return None
+
+
+def by_chance(
+    rng: random.Random, query: Query, span: Span, suits: Callable[[Group], bool], accept: Accept
+) -> Case | None:
+    """A native case from a few groups drawn blindly; None if none of them serves, as for rare branches."""
+    groups = query.lab.groups
+    for _ in range(TRIES if groups else 0):
+        group = rng.choice(groups)
+        if suits(group) and _any(span, group, query):
+            now, offset = moment(rng, group, span, query)
+            case = Case(group.chart, now, offset, group.chart.seen(now))
+            if accepted(case, query, accept):
+                return case
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
@@ -296,7 +297,10 @@ def _lab(code: str, rows: list[tuple[Any, ...]], timelines: dict[str, Timeline])
         {text: tuple(donors[text]) for text in sorted(donors)},
         frozenset(undated),
     )  # fmt: skip
-    lab.groups = tuple(group for chart in charts for group in chart.groups)
+    # In a fixed order of no meaning: who takes the first few takes them from all over the world.
+    groups = [group for chart in charts for group in chart.groups]
+    random.Random(lab.code).shuffle(groups)
+    lab.groups = tuple(groups)
     return lab
 
 

@@ -9,6 +9,7 @@ from decimal import ROUND_CEILING, Decimal
 
 from fhirtasks.graph.scenario import Scenario
 from fhirtasks.graph.world import World
+from fhirtasks.service.charts import Charts
 from fhirtasks.tasks import labs_bodies as bodies
 from fhirtasks.tasks.labs_cases import PAGE, Case, Query, earlier
 from fhirtasks.tasks.labs_charts import DAY, FOREVER, HOUR, MINUTE, SECOND, Lab, Result
@@ -24,11 +25,8 @@ class Overlay:
         self.added: dict[str, str] = {}
         self.hidden: list[str] = []
         self._world = world
-        rows = world.db.execute(
-            "select id, raw from resource where type = 'Observation' and patient = ? and list_contains(?, id)",
-            [case.chart.patient, [one.id for one in case.chart.results]],
-        ).fetchall()
-        self.raws: dict[str, str] = dict(rows)
+        chart = case.chart
+        self.raws = Charts.of(world).texts("Observation", chart.patient, {one.id for one in chart.results})
 
     @property
     def ordered(self) -> list[Result]:

@@ -52,6 +52,10 @@ def draw(world: World, deck: Deck, rng: random.Random, query: Query, plan: Plan)
 
 def draw_native(deck: Deck, rng: random.Random, query: Query, plan: Plan) -> Case | None:
     """A case of the branch on the records as they are."""
+    # Common branches are found by chance; only rare ones are worth looking through every group for.
+    case = cases.by_chance(rng, query, plan.span, plan.suits, plan.accept)
+    if case is not None:
+        return case
     groups = cases.pool(deck, query, plan.name, plan.span, plan.suits)
     return cases.native(rng, groups, query, plan.span, plan.accept)
 

@@ -8,12 +8,12 @@ import random
 import orjson
 
 
-def task_seed(namespace: str, family: str, version: str, split: str, index: int, seed: int) -> str:  # noqa: PLR0917
+def task_seed(namespace: str, family: str, version: str, split: str, index: int, seed: int) -> str:
     """The seed of one task, 64 hex digits: sha256 over a canonical JSON list of everything that tells tasks apart."""
     return _digest("seed", namespace, family, version, split, index, seed)
 
 
-def task_id(namespace: str, family: str, version: str, split: str, index: int, seed: int) -> str:  # noqa: PLR0917
+def task_id(namespace: str, family: str, version: str, split: str, index: int, seed: int) -> str:
     """The opaque id of the same task (24 hex digits): it tells nothing of family, branch or split."""
     return _digest("id", namespace, family, version, split, index, seed)[:24]
 

@@ -152,7 +152,7 @@ def shares(place: Path, graph: Path, tasks: int) -> None:
 
     changes = {
         "make_partition": make,
-        "make_world": wrap("worlds", stages_module.make_world),
+        "survey_world": wrap("worlds", stages_module.survey_world),
         "merge": wrap("merge", stages_module.merge),
         "write_split": wrap("write", stages_module.write_split),
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Release, command
+from end_to_end_support import Release, command
 
 pytestmark = pytest.mark.xdist_group("release")
 

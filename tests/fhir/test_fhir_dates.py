@@ -20,7 +20,7 @@ def us(moment: datetime) -> int:
 
 
 OFFSETS = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
-MOMENTS = st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 29), timezones=OFFSETS)
+MOMENTS = st.datetimes(timezones=OFFSETS).filter(lambda moment: 1 < moment.year < 9999)
 
 
 def fhir(moment: datetime, digits: int) -> str:
@@ -55,8 +55,16 @@ def test_days_months_and_years(day: object) -> None:
     [
         ("2015-02-07T13:28:17-05:00", datetime(2015, 2, 7, 18, 28, 17, tzinfo=UTC), timedelta(seconds=1)),
         ("2016-12-31T23:59:60Z", datetime(2017, 1, 1, tzinfo=UTC), timedelta(seconds=1)),
-        ("2015-02-07T00:00:00.1+14:00", datetime(2015, 2, 6, 10, 0, 0, 100_000, tzinfo=UTC), timedelta(milliseconds=100)),
-        ("2015-02-07T00:00:00.123456789Z", datetime(2015, 2, 7, 0, 0, 0, 123_456, tzinfo=UTC), timedelta(microseconds=1)),
+        (
+            "2015-02-07T00:00:00.1+14:00",
+            datetime(2015, 2, 6, 10, 0, 0, 100_000, tzinfo=UTC),
+            timedelta(milliseconds=100),
+        ),
+        (
+            "2015-02-07T00:00:00.123456789Z",
+            datetime(2015, 2, 7, 0, 0, 0, 123_456, tzinfo=UTC),
+            timedelta(microseconds=1),
+        ),
         ("2024-02", datetime(2024, 2, 1, tzinfo=UTC), timedelta(days=29)),
         ("1900", datetime(1900, 1, 1, tzinfo=UTC), timedelta(days=365)),
     ],
@@ -122,7 +130,9 @@ def test_the_graphs_sql_gives_the_same_ranges(cases: list[tuple[datetime, int, i
 
 
 def test_the_graphs_sql_refuses_the_same_texts() -> None:
-    check_sql([*ILLEGAL, "2016-12-31T23:59:60Z", "2016-12-31T23:59:60.5-05:00", "9999-12-31T23:59:59-14:00", "9999", "0001"])
+    check_sql(
+        [*ILLEGAL, "2016-12-31T23:59:60Z", "2016-12-31T23:59:60.5-05:00", "9999-12-31T23:59:59-14:00", "9999", "0001"]
+    )
 
 
 def check_sql(texts: list[str]) -> None:

@@ -19,7 +19,9 @@ SPACE = st.text(" \t\r\n", max_size=3)
 @st.composite
 def spaced(draw: st.DrawFn) -> tuple[str, str]:
     """The same JSON text twice: with white space anywhere, and without."""
-    pieces = draw(st.recursive(NUMBERS.map(lambda n: [n]) | TEXTS.map(lambda t: [json.dumps(t)]), _structures, max_leaves=12))
+    pieces = draw(
+        st.recursive(NUMBERS.map(lambda n: [n]) | TEXTS.map(lambda t: [json.dumps(t)]), _structures, max_leaves=12)
+    )
     return "".join(draw(SPACE) + piece for piece in pieces) + draw(SPACE), "".join(pieces)
 
 

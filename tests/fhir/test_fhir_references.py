@@ -35,7 +35,10 @@ def test_no_text_raises(text: str) -> None:
         ("#", Reference("contained", id="")),
         ("urn:uuid:c757873d-ec9a-4326-a141-556f43239520", Reference("urn")),
         ("urn:oid:1.2.3", Reference("urn")),
-        ("Practitioner?identifier=http://x|9", Reference("conditional", "Practitioner", query=(("identifier", "http://x|9"),))),
+        (
+            "Practitioner?identifier=http://x|9",
+            Reference("conditional", "Practitioner", query=(("identifier", "http://x|9"),)),
+        ),
         ("http://h/fhir/Patient?active=", Reference("conditional", "Patient", query=(("active", ""),))),
         ("http://h/ValueSet.html", Reference("absolute")),
         ("mailto:someone", Reference("absolute")),

@@ -160,6 +160,15 @@ def test_tampering_is_found_without_hashes(name: str, copy: Callable[[], Path]) 
     assert [found["file"] for found in by_hash] == [shard(folder, config, split).relative_to(folder).as_posix()]
 
 
+def test_processes_find_the_same(copy: Callable[[], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = copy()
+    edit(folder, "sft", lambda rows: rows[1].update(verdict="{}"))
+    edit(folder, "rl", lambda rows: rows[:-1])
+    alone = verify(folder)
+    monkeypatch.setattr("fhirtasks.release.verify.PARALLEL_FROM", 1)
+    assert verify(folder, workers=2) == alone and alone.verified == alone.rows - 1
+
+
 def test_a_changed_row_is_named(copy: Callable[[], Path]) -> None:
     folder = copy()
     edit(folder, "sft", lambda rows: rows[1]["messages"][2].update(content=digit(rows[1]["messages"][2]["content"])))

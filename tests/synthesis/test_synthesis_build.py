@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,14 +93,13 @@ def test_killed_at_twenty_random_points_it_goes_on(undisturbed: dict[str, bytes]
     rng, out, kills = random.Random(0), tmp_path / "ds", 0
     while kills < 20:
         process = start(tmp_path, graph, workers=rng.choice([1, 2]))
-        time.sleep(rng.uniform(0.2, 6))
+        time.sleep(rng.uniform(0.3, 3))
         process.kill()
         process.communicate()
         kills += process.returncode == -signal.SIGKILL
         if out.exists():
             assert contents(out) == undisturbed
-            for path in sorted(out.rglob("*"), reverse=True):
-                path.rmdir() if path.is_dir() else path.unlink()
+            shutil.rmtree(out)
     assert build(BuildConfig(out, graph, **OPTIONS)).kept == 72
     assert contents(out) == undisturbed
 
@@ -280,3 +280,33 @@ def test_worlds_hold_disjoint_patients(undisturbed: dict[str, bytes], graph: Pat
                     assert seen.setdefault(row["id"], row["split"]) == row["split"]
     assert sorted(seen) == list(everyone.patients)
     everyone.close()
+
+
+def test_tokens_are_counted_with_a_tokenizer(graph: Path, tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers", reason="comes with the train extra")
+    import pyarrow.parquet as pq
+
+    words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
+    (tmp_path / "tokenizer").mkdir()
+    words.save(str(tmp_path / "tokenizer" / "tokenizer.json"))
+    config = BuildConfig(
+        tmp_path / "ds", graph, families=("patient_age",), per_family=16, seed=51, tokenizer=tmp_path / "tokenizer"
+    )
+    build(config)
+    rows = pq.read_table(next((tmp_path / "ds" / "sft").glob("train-*"))).to_pylist()
+    for row in rows:
+        assert row["tokens"] == sum(len(message["content"].split()) for message in row["messages"])
+    assert "median tokens" in (tmp_path / "ds" / "README.md").read_text()
+    (tmp_path / "tokenizer" / "tokenizer.json").write_text("{}")
+    with pytest.raises(UserError, match="no tokenizer"):
+        build(config)
+
+
+def test_out_may_be_the_empty_folder_that_one_stands_in(
+    undisturbed: dict[str, bytes], graph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    build(BuildConfig(Path("."), graph, **OPTIONS))
+    assert contents(tmp_path / "here") == undisturbed

@@ -134,6 +134,7 @@ def judged(name: str, world: World, count: int, monkeypatch: pytest.MonkeyPatch)
     native = rows(world, count)
     with monkeypatch.context() as patch:
         patch.setattr(labs_cases, "native", lambda *_: None)
+        patch.setattr(labs_cases, "by_chance", lambda *_: None)
         edited = rows(world, count)
     for model, size, accuracy in verdicts(native, edited):
         print(f"{name}: {model} tells native from overlaid in {accuracy:.3f} of {size} rows (chance 0.5)")
