@@ -7,6 +7,7 @@ checked is not good, 2 misuse or bad input.
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import sys
@@ -28,8 +29,13 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_STOPPED = 130
+"""Exit code after Ctrl-C, as shells have it; typer turns the interrupt into it."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout.")]
 Graph = Annotated[Path, typer.Option("--graph", help="The graph, a DuckDB file.")]
+Seed = Annotated[int, typer.Option(help="Same seed, same bytes.", min=-(2**63), max=2**63 - 1)]
 OptionalGraph = Annotated[Path | None, typer.Option("--graph", help="The graph, a DuckDB file.")]
 
 
@@ -63,8 +69,8 @@ def load(
 @app.command()
 def populate(
     graph: Graph,
-    patients: Annotated[int, typer.Option(help="How many synthetic patients.", min=1)] = 200,
-    seed: Annotated[int, typer.Option(help="Same seed, same patients.")] = 0,
+    patients: Annotated[int | None, typer.Option(help="How many synthetic patients (200).", min=1)] = None,
+    seed: Seed = 0,
     patients_from: Annotated[
         Path | None, typer.Option(help="A task file: make charts for the patients it mentions, for dry runs.")
     ] = None,
@@ -73,7 +79,10 @@ def populate(
     """Add embedded synthetic patients to a graph."""
     from fhirtasks.population.populate import populate as populate_graph
 
-    report = populate_graph(graph, patients=patients, seed=seed, patients_from=patients_from, progress=_progress)
+    if patients is not None and patients_from is not None:
+        raise UserError("--patients and --patients-from exclude each other; a task file says which patients it needs.")
+    number = 200 if patients is None else patients
+    report = populate_graph(graph, patients=number, seed=seed, patients_from=patients_from, progress=_progress)
     _print(report.as_json(), as_json, _load_text)
 
 
@@ -107,7 +116,7 @@ def build(
     mode: Annotated[str, typer.Option(help="clinical, or compat (a public benchmark's rules).")] = "clinical",
     protocol: Annotated[str | None, typer.Option(help="How the agent speaks; default text.")] = None,
     per_family: Annotated[int, typer.Option(help="Trajectories per family.", min=1)] = 240,
-    seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
+    seed: Seed = 0,
     holdout: Annotated[
         list[Path] | None, typer.Option("--holdout", help="A benchmark's task file to keep out.")
     ] = None,
@@ -248,49 +257,65 @@ def root(
 
 def main() -> NoReturn:
     """Entry point of the ``fhirtasks`` command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        app()
-    except UserError as error:
-        _fail(str(error))
-    except KeyboardInterrupt:
-        print("fhirtasks: stopped; run the same command again to go on.", file=sys.stderr)
-        raise SystemExit(130) from None
-    except BrokenPipeError:
-        raise SystemExit(0) from None
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            _fail("the disk is full; free some space and run the same command again.")
-        if error.errno in (
-            errno.EACCES,
-            errno.EPERM,
-            errno.EROFS,
-            errno.ENOENT,
-            errno.EISDIR,
-            errno.ENOTDIR,
-            errno.EDQUOT,
-        ):
-            _fail(f"{error.strerror}: {error.filename}; check the path and its permissions.")
-        raise
-    raise SystemExit(0)
+        code = app(standalone_mode=False)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _STOPPED
+    except Exception as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            raise
+        _fail(sentence)
+    if code == _STOPPED:
+        _say("stopped; run the same command again to go on.")
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _sentence(error: Exception) -> str | None:
+    """What to tell the person at the keyboard; None for an error that is a fault of ours."""
+    if isinstance(error, UserError):
+        return str(error)
+    if hasattr(error, "format_message"):  # typer's own: an unknown option, a value out of range
+        where = getattr(getattr(error, "ctx", None), "command_path", "fhirtasks")
+        return f"{error.format_message().rstrip('.')}; see {where} --help."
+    # DuckDB and Arrow tell of a full disk in their own exceptions, by the system's words.
+    if getattr(error, "errno", None) in _FULL or any(os.strerror(code) in str(error) for code in _FULL):
+        return "the disk is full; free some space and run the same command again."
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {error.filename}; check the path and its permissions."
+    return None
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"fhirtasks: {message}", file=sys.stderr)
+    _say(" ".join(line.strip() for line in message.splitlines()))
     raise SystemExit(2)
+
+
+def _say(message: str) -> None:
+    _clear()
+    print(f"fhirtasks: {message}", file=sys.stderr)
 
 
 def _progress(message: str) -> None:
     """A live line on a terminal, plain lines elsewhere."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r\x1b[K{message[:200]}")
+        _clear()
+        sys.stderr.write(message[:200])
     else:
         sys.stderr.write(f"{message}\n")
     sys.stderr.flush()
 
 
-def _print(value: Any, as_json: bool, text: Callable[[Any], str]) -> None:
+def _clear() -> None:
+    """Removes the live line."""
     if sys.stderr.isatty():
         sys.stderr.write("\r\x1b[K")
+
+
+def _print(value: Any, as_json: bool, text: Callable[[Any], str]) -> None:
+    _clear()
     typer.echo(json.dumps(value, ensure_ascii=False) if as_json else text(value))
 
 
@@ -323,6 +348,8 @@ def _build_text(report: dict[str, Any]) -> str:
     lines += [f"missed quota: {miss}" for miss in report.get("missed", [])]
     dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(report["dropped"].items())) or "none"
     lines.append(f"kept {report['kept']:,} trajectories; dropped: {dropped}")
+    if report.get("missed"):
+        lines.append("no release was written: give more records, a smaller --per-family, or other --families")
     return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from functools import lru_cache
 from urllib.parse import quote
 
 from fhirtasks.episodes.types import Get, Observation, PublicTask
@@ -11,8 +12,13 @@ from fhirtasks.fhir.jsontext import Json, loads
 
 def search_url(task: PublicTask, resource_type: str, params: Mapping[str, str]) -> str:
     """``<base>Type?name=value&...`` with every value percent-encoded (so that ``+`` in an offset stays a plus)."""
-    query = "&".join(f"{quote(name, safe=':')}={quote(value, safe='')}" for name, value in params.items())
+    query = "&".join([f"{_quoted(name, ':')}={_quoted(value, '')}" for name, value in params.items()])
     return f"{task.base}{resource_type}?{query}"
+
+
+@lru_cache(maxsize=4_096)
+def _quoted(text: str, safe: str) -> str:
+    return quote(text, safe=safe)
 
 
 def literal(value: str) -> str:

@@ -38,6 +38,7 @@ ROUNDS: Final[dict[Mode, int]] = {"compat": WIRE["rounds"]["compat"], "clinical"
 """Assistant messages that an episode may have; the last action counts as one."""
 
 _URL_SAFE = "!#$%&'()*+,/:;=?@~"
+_NEEDS_NO_QUOTE = re.compile(rf"[A-Za-z0-9_.\-{re.escape(_URL_SAFE)}]*", re.ASCII)
 _LOOPBACK = re.compile(r"^(https?://)127\.0\.0\.1(?=[:/?]|$)", re.IGNORECASE)
 
 
@@ -108,7 +109,7 @@ class Environment:
         error = self._unreachable(url)
         if error is not None:
             return Observation(WIRE["get_failed"].format(error=error), 0)
-        sent = quote(url, safe=_URL_SAFE, errors="replace")
+        sent = _quoted(url)
         response = self.service.request("GET", self._address(sent))
         if response.status < 400:
             return Observation(WIRE["get_ok"].format(body=response.body), response.status, response.body)
@@ -123,7 +124,7 @@ class Environment:
             body.encode()
         except UnicodeEncodeError:  # half an emoji, escaped
             return Observation(WIRE["post_invalid"], 400)
-        sent = quote(action.url, safe=_URL_SAFE, errors="replace")
+        sent = _quoted(action.url)
         response = self.service.request("POST", self._address(sent), body)
         if response.status >= 400:
             return self._refusal("post_failed", sent, response)
@@ -175,6 +176,11 @@ class Environment:
         if url.startswith(self.task.base) or urlsplit(self.task.base).hostname != "localhost":
             return url
         return _LOOPBACK.sub(r"\1localhost", url)
+
+
+def _quoted(url: str) -> str:
+    """The URL as Python's requests sends it; most need no change."""
+    return url if _NEEDS_NO_QUOTE.fullmatch(url) else quote(url, safe=_URL_SAFE, errors="replace")
 
 
 def run_solver(solver: Solver, task: PublicTask, environment: Environment) -> Episode:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, timedelta
+from functools import lru_cache
 
 Range = tuple[int, int]
 
@@ -32,6 +33,7 @@ _LENIENT = re.compile(
 )
 
 
+@lru_cache(maxsize=16_384)
 def parse_range(text: str) -> Range | None:
     """The time that a FHIR date, dateTime or instant covers, or None if ``text`` is none of them.
 
@@ -42,12 +44,14 @@ def parse_range(text: str) -> Range | None:
     return _date_range(found) if found else _time_range(_DATETIME.fullmatch(text))
 
 
+@lru_cache(maxsize=16_384)
 def search_range(text: str) -> Range | None:
     """As :func:`parse_range`, for a search parameter: seconds and offset may be left out (then a minute; UTC)."""
     found = _DATE.fullmatch(text)
     return _date_range(found) if found else _time_range(_LENIENT.fullmatch(text))
 
 
+@lru_cache(maxsize=16_384)
 def instant(text: str) -> int:
     """Microseconds since the epoch of a full instant (date, time and offset). ValueError if it is not one."""
     span = _time_range(_DATETIME.fullmatch(text))

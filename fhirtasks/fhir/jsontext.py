@@ -38,6 +38,8 @@ def dumps(value: Json) -> str:
         return encode_basestring(value)
     if isinstance(value, Decimal):
         return str(value)
+    if isinstance(value, int):
+        return _WORDS[value] if isinstance(value, bool) else str(value)
     if isinstance(value, dict):
         return "{" + ",".join(f"{encode_basestring(str(key))}:{dumps(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
@@ -68,5 +70,6 @@ def _refuse(constant: str) -> Json:
     raise ValueError(f"{constant} is not JSON")
 
 
+_WORDS = {True: "true", False: "false"}
 _fast = msgspec.json.Decoder(float_hook=Decimal).decode
 _decode = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse).decode

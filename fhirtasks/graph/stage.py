@@ -22,7 +22,7 @@ from fhirtasks.graph.columns import ELEMENTS, MOST_LINKS, columns_query
 from fhirtasks.graph.server import is_server, pages
 from fhirtasks.graph.sources import Part, Skipped, parts_of, reading
 
-_BATCH_BYTES = 4_000_000
+_BATCH_BYTES = 1_000_000
 _BOM = b"\xef\xbb\xbf"
 _START = re.compile(rb'\{"resourceType":"([A-Za-z]+)","id":"')
 LOGICAL = b'"identifier":{'

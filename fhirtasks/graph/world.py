@@ -56,6 +56,8 @@ class World:
             columns = {row[0] for row in self.db.execute("SELECT column_name FROM (DESCRIBE resource)").fetchall()}
             meta = dict(self.db.execute("SELECT key, value FROM meta").fetchall())
         except duckdb.Error as error:
+            if "lock" in str(error):
+                raise UserError(f"{path} is being written by another program; wait for it, or stop it.") from None
             reason = str(error).splitlines()[0]
             raise UserError(
                 f"{path} cannot be read as a world or graph ({reason}); make it anew with fhirtasks."

@@ -357,7 +357,7 @@ def test_fields_of_a_blood_pressure(chart: World, change: dict[str, Any], check:
 @pytest.mark.parametrize(
     ("change", "check"),
     [
-        ({"note": [{"text": "other"}, *REFERRAL["note"]]}, None),
+        ({"note": [{"text": "other"}, *REFERRAL["note"]]}, "write_text"),
         ({"note": [{"text": 'Situation: knee, swollen. "Please see"'}]}, "write_text"),
         ({"priority": "stat"}, "write_priority"),
         ({"intent": "proposal"}, "write_status"),
