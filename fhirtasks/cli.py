@@ -23,7 +23,6 @@ from fhirtasks.errors import UserError
 app = typer.Typer(
     name="fhirtasks",
     help="Verified demonstrations and deterministic environments for clinical agents, made from FHIR R4 records.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -247,12 +246,15 @@ def evaluate(
 
 @app.callback(invoke_without_command=True)
 def root(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Verified demonstrations and deterministic environments for clinical agents, made from FHIR R4 records."""
     if version:
         typer.echo(f"fhirtasks {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def main() -> NoReturn:

@@ -115,14 +115,15 @@ def _string(param: SearchParam, name: str, modifier: str, value: str) -> Criteri
     if modifier:
         raise _bad_modifier(name)
     starts = tuple(wanted)
-    # R4 leaves the search over a whole name or address to the server: here every word starts one of its parts.
+    # R4 leaves the search over a whole name or address to the server: here every word starts a word of one of its parts.
     if param.name in ("name", "address") and any(" " in start for start in starts):
         words = [start.split() for start in starts]
 
         def every_word(values: tuple[str, ...]) -> bool:
-            return any(v.startswith(starts) for v in values) or any(
-                all(any(v.startswith(word) for v in values) for word in need) for need in words
-            )
+            if any(v.startswith(starts) for v in values):
+                return True
+            found = [word for v in values for word in v.split()]
+            return any(all(any(one.startswith(word) for one in found) for word in need) for need in words)
 
         return Criterion(param, every_word)
     prefix = starts[0] if len(starts) == 1 else None

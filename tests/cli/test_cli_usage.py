@@ -1,0 +1,125 @@
+"""Whatever goes wrong outside the rooms (options, the disk, an interrupt, a lock) is told in one sentence as well."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from fhirtasks import cli
+
+COMMAND = Path(sys.executable).with_name("fhirtasks")
+
+
+def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([COMMAND, *arguments], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["bogus"], ["bogus", "fhirtasks --help"]),
+        (["load"], ["sources", "fhirtasks load --help"]),
+        (["load", "--bogus"], ["--bogus"]),
+        (["populate", "--graph", "g.duckdb", "--patients", "0"], ["--patients"]),
+        (["populate", "--graph", "g.duckdb", "--patients", "5", "--patients-from", "t.json"], ["--patients-from"]),
+        (["build", "--out", "ds", "--per-family", "x"], ["--per-family"]),
+        (["build", "--out", "ds", "--seed", str(2**63)], ["--seed"]),
+        (["grade", "x.jsonl"], ["--tasks"]),
+        (["families", "extra"], ["extra"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_usage_errors_are_one_line(arguments: list[str], words: list[str], tmp_path: Path) -> None:
+    result = run(arguments, tmp_path)
+    assert result.returncode == 2
+    assert not result.stdout
+    [line] = result.stderr.splitlines()
+    assert line.startswith("fhirtasks: ")
+    for word in words:
+        assert word in line
+    assert os.listdir(tmp_path) == []
+
+
+def test_without_a_command_the_help_is_shown(tmp_path: Path) -> None:
+    result = run([], tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "evaluate" in result.stdout
+
+
+def test_a_reason_of_many_lines_is_told_in_one(tmp_path: Path) -> None:
+    (tmp_path / "a.tar").write_bytes(os.urandom(2000))
+    with pytest.raises(tarfile.ReadError, match="\n"):  # the library's own reason has many
+        tarfile.open(tmp_path / "a.tar")
+    result = run(["load", "a.tar", "--graph", "g.duckdb"], tmp_path)
+    assert result.returncode == 2
+    assert [line for line in result.stderr.splitlines() if not line.startswith("reading")] == [
+        result.stderr.splitlines()[-1]
+    ]
+    assert "a.tar" in result.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device", "x"),
+        OSError(28, "No space left on device"),
+        duckdb.TransactionException('Failed to commit: Could not write file "g.wal": No space left on device'),
+        duckdb.IOException("Could not write file: Disk quota exceeded"),
+    ],
+)
+def test_a_full_disk_is_told_whoever_noticed_it(error: Exception) -> None:
+    sentence = cli._sentence(error)
+    assert sentence is not None
+    assert "disk is full" in sentence
+
+
+def test_a_fault_of_ours_is_not_dressed_up_as_misuse() -> None:
+    assert cli._sentence(KeyError("oops")) is None
+    assert cli._sentence(duckdb.ParserException("syntax error")) is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([COMMAND, "families"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert result.returncode == 2
+    assert "disk is full" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [COMMAND, "populate", "--patients", "5000", "--graph", "g.duckdb"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert process.stderr is not None
+    assert "made" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert "run the same command again" in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_graph_that_is_being_written_is_named_so(tmp_path: Path) -> None:
+    graph = tmp_path / "g.duckdb"
+    assert run(["populate", "--patients", "2", "--graph", "g.duckdb"], tmp_path).returncode == 0
+    hold = f"import duckdb, sys; db = duckdb.connect({str(graph)!r}); print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdout.readline()
+        started = time.monotonic()
+        for command in (["serve", "--port", "0"], ["build", "--out", "ds"], ["populate", "--patients", "1"]):
+            result = run([*command, "--graph", "g.duckdb"], tmp_path)
+            assert result.returncode == 2, command
+            assert "being written by another program" in result.stderr.splitlines()[-1]
+        assert time.monotonic() - started < 60
+    assert os.listdir(tmp_path) == ["g.duckdb"]
