@@ -98,7 +98,7 @@ def _mean(query: Query, reading: Reading, decimals: str) -> Outcome | None:
         return Outcome(slots, params, [-1], [])
     place = Decimal(1).scaleb(-int(decimals))
     mean = sum(values, Decimal(0)) / len(values)
-    if mean % place == place / 2:
+    if abs(mean) % place == place / 2:
         # Exactly half way: how to round would decide, and floating point would decide it otherwise.
         return None
     return Outcome(slots, params, [mean.quantize(place, ROUND_HALF_UP)], [])

@@ -18,8 +18,8 @@ _PARTS: dict[str, tuple[str, ...]] = {
     "latest_lab_in_window": ("future", "tie", "value"),
     "mean_lab_in_window": ("future",),
     "latest_lab": ("future", "tie", "value"),
-    "magnesium_replacement": ("future", "tie", "order", "infusion", "value"),
-    "potassium_replacement": ("future", "tie", "order", "dose", "value"),
+    "magnesium_replacement": ("future", "tie", "order", "infusion", "level"),
+    "potassium_replacement": ("future", "tie", "order", "dose", "level"),
     "a1c_reorder": ("future", "tie", "order", "request"),
 }
 """The shared sentences that follow a family's own rules."""

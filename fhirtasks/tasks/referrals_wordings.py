@@ -51,7 +51,7 @@ REFERRAL = (
         "{priority}. status: active. subject: reference to Patient/ and the record number, without display.",
     ),
     Wording(
-        "Request a {specialty} consultation for {who} with the following justification (keep every character):\n"
+        "Request a consultation with {specialty} for {who} with the following justification (keep every character):\n"
         "---\n{text}\n---",
         "The consultation is ordered at {now} with urgency {priority}. Look the person up before ordering, as the "
         "ServiceRequest must name the Patient resource in subject. Fields with fixed content: status, active; "
@@ -100,7 +100,7 @@ REFERRAL = (
         "active, intent order\nNote: object with text, as after Say",
     ),
     Wording(
-        "I have discussed {who} with the consultant, and a {specialty} review is agreed. File it together with my "
+        "I have discussed {who} with the consultant, and a review by {specialty} is agreed. File it together with my "
         "summary: {text}",
         "What filing involves: identify the patient's record by a query; post a ServiceRequest that refers to it "
         "through subject; let code say {order_code}, terminology {order_system}; let category say 3457005, "
