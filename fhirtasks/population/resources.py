@@ -155,7 +155,7 @@ class Chart:
         fields["location"] = [{"location": place}]
         return self.add("Encounter", **fields, serviceProvider=self._hospital)
 
-    def condition(  # noqa: PLR0917
+    def condition(
         self,
         icd10: tuple[str, str],
         snomed: tuple[str, str],
