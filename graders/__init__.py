@@ -16,6 +16,7 @@ from typing import Any
 from fhirtasks.episodes.types import Episode
 from fhirtasks.errors import UserError
 from fhirtasks.graph.world import World
+from fhirtasks.plugins import only
 from fhirtasks.tasks.types import Task, Verdict
 
 DOMAINS = ("labs", "patients", "referrals", "vitals")
@@ -41,10 +42,12 @@ def grader(family: str) -> Grader:
     found = _built_in()
     if family in found:
         return found[family]
-    points = {point.name: point for point in entry_points(group=GROUP)}
-    if family not in points:
-        raise UserError(f"no grader for the family {family!r}; there are: {', '.join(sorted({*found, *points}))}")
-    loaded: Grader = points[family].load()
+    points = list(entry_points(group=GROUP))
+    mine = [point for point in points if point.name == family]
+    if not mine:
+        known = sorted({*found, *(point.name for point in points)})
+        raise UserError(f"no grader for the family {family!r}; there are: {', '.join(known)}")
+    loaded: Grader = only(mine, "grader", family)
     return loaded
 
 

@@ -168,20 +168,21 @@ def _probes(chart: Chart, read: Read) -> Iterator[Probe]:
             raw = probes.revalued(one.raw)
             yield Probe(f"the result {one.id} had another value", "Observation", (raw,))
     times = _deciding_times(chart)
+    # Where a search that leaves out something in between, or several of them, may have a hole.
+    holes = [time for time in read.edges if min(times) < time < max(times)]
     ids = (probes.FIRST_ID, probes.LAST_ID)
     places = [(time, id) for time in times for id in ids]
     if read.searches("Observation") == 1:
         # One search keeps one stretch of time, in one order: if it shows both ends, it shows what lies between.
         places = [(time, ids[n % 2]) for n, time in enumerate(times[:2])]
-    # Where a search that ends in between, or several of them, may have left a hole.
-    places += [(time, probes.LAST_ID) for time in read.edges if times and min(times) < time < max(times)]
+    places += [(time, probes.LAST_ID) for time in holes]
     for template in probes.templates(chart.task, chart.world, chart.task.slots["code"]):
         for time, id in places:
             raw = template.result(id, chart.person.id, time)
             yield Probe(f"a result at {probes.text(time)} were added", "Observation", (raw,))
         # The same number of results, so that no total tells: one that was not shown moves to where it would decide.
         for id in _hidden(chart, read):
-            for time in times[:2]:
+            for time in dict.fromkeys((*times, *holes)):
                 raw = template.result(id, chart.person.id, time)
                 yield Probe(f"the result {id}, never shown, were of {probes.text(time)}", "Observation", (raw,))
 

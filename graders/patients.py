@@ -7,6 +7,7 @@ from datetime import date
 from decimal import Decimal
 from functools import partial
 
+from fhirtasks.fhir.dates import instant
 from fhirtasks.fhir.jsontext import dumps, loads
 from fhirtasks.graph.world import World
 from fhirtasks.tasks.types import Task
@@ -88,16 +89,27 @@ def _namesakes(task: Task, world: World, body: str | None, read: Read) -> Iterat
     if not read.incomplete:
         return
     everyone = identities.people(world)
-    # Those whom a search by less than name and birth date would find, and the ends of a list of all.
+    # Those whom a search by less than name and birth date would find, and those whom a list of all would show.
+    now, gone = instant(task.now), overlay.gone(task.scenario, "Patient")
+    unseen = {
+        id
+        for id, one in everyone.by_id.items()
+        if id not in gone and (one.available is None or one.available <= now) and not _fits(one, slots)
+    }
+    unseen = (unseen | {one.id for one in overlay.added(task.scenario, "Patient")}) - read.ids
     alike = {one.id for key in (slots["birthdate"], *_families(slots["name"])) for one in everyone.alike.get(key, ())}
-    near = sorted(alike - overlay.gone(task.scenario, "Patient"))
-    places = dict.fromkeys((*near[:1], *near[len(near) // 2 :][:1], *near[-1:], *world.patients[-1:]))
-    for id in places:
-        person = everyone.by_id.get(id)
-        fits = person is not None and slots["name"] in person.names and slots["birthdate"] == person.birthdate
-        if not fits and id not in read.ids:
-            says = f"Patient/{id}, never shown, had that name and birth date"
-            yield Probe(says, "Patient", (_namesake(slots, id),))
+    places = [
+        id
+        for ids in (sorted(unseen & alike), sorted(unseen))
+        for id in (*ids[:1], *ids[len(ids) // 2 :][:1], *ids[-1:])
+    ]
+    for id in dict.fromkeys(places):
+        says = f"Patient/{id}, never shown, had that name and birth date"
+        yield Probe(says, "Patient", (_namesake(slots, id),))
+
+
+def _fits(one: identities.Person, slots: dict[str, str]) -> bool:
+    return slots["name"] in one.names and slots["birthdate"] == one.birthdate
 
 
 def _namesake(slots: dict[str, str], id: str) -> str:

@@ -83,10 +83,13 @@ def _holed(body: Json) -> Template:
 
 
 def other_patient(id: str, body: str, read: Read) -> Iterator[Probe]:
-    """The world where whom the slots name has another id. Who was shown the patient's record can tell."""
+    """The world where whom the slots name has another id. Who was shown the patient's record can tell.
+
+    The other id stands at the same place of every order, so that no list tells that leaves the patient out.
+    """
     if not read.shows(body):
         says = f"the slots named another patient than Patient/{id}"
-        yield Probe(says, "Patient", (renamed(body, id, LAST_ID),), (f"Patient/{id}",))
+        yield Probe(says, "Patient", (renamed(body, id, f"{id[:62]}-x"),), (f"Patient/{id}",))
 
 
 def revalued(raw: str) -> str:

@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 
 from fhirtasks.episodes.types import Solver
 from fhirtasks.errors import UserError
+from fhirtasks.plugins import only
 
 DOMAINS = ("labs", "patients", "referrals", "vitals")
 """Modules of this package; each has ``SOLVERS``."""
@@ -21,10 +22,12 @@ def solver(family: str) -> Solver:
     found = _built_in()
     if family in found:
         return found[family]
-    points = {point.name: point for point in entry_points(group=GROUP)}
-    if family not in points:
-        raise UserError(f"no solver for the family {family!r}; there are: {', '.join(sorted({*found, *points}))}")
-    loaded: Solver = points[family].load()
+    points = list(entry_points(group=GROUP))
+    mine = [point for point in points if point.name == family]
+    if not mine:
+        known = sorted({*found, *(point.name for point in points)})
+        raise UserError(f"no solver for the family {family!r}; there are: {', '.join(known)}")
+    loaded: Solver = only(mine, "solver", family)
     return loaded
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from fhirtasks.episodes.types import Action, Finish, Get, Invalid, Mode, Post, PublicTask
 from fhirtasks.errors import UserError
-from fhirtasks.fhir.jsontext import Json, dumps
+from fhirtasks.fhir.jsontext import Json, dumps, unique_keys
 
 WIRE: Final[dict[str, Any]] = json.loads(Path(__file__).with_name("wire.json").read_text(encoding="utf-8"))
 """The benchmark's wire sentences and round limits (one file, cited there)."""
@@ -108,14 +108,14 @@ def _lenient(text: str) -> Json:
 
 
 def _exact(text: str) -> Json:
-    """One JSON value with exact numbers; ValueError for anything else, for absurd numbers and for absurd nesting."""
+    """One JSON value with exact numbers; ValueError for anything else, a key twice, absurd numbers and absurd nesting."""
 
     def number(digits: str) -> Decimal:
         if not _in_range(digits):
             raise ValueError(f"the number {digits[:40]} is out of range")
         return Decimal(digits)
 
-    value = json.loads(text, parse_float=number, parse_constant=_refuse)
+    value = json.loads(text, parse_float=number, parse_constant=_refuse, object_pairs_hook=unique_keys)
     if text.count("[") + text.count("{") > _DEPTH and _too_deep(value):
         raise ValueError(f"the value is nested more than {_DEPTH} deep")
     return value

@@ -41,7 +41,11 @@ def printable(text: str) -> str:
 
 def endpoint_policy(endpoint: str, model: str | None, *, transport: httpx.BaseTransport | None = None) -> Policy:
     """A policy that asks an OpenAI-compatible server; the key comes from OPENAI_API_KEY. UserError for a bad URL."""
-    if not endpoint.startswith(("http://", "https://")):
+    try:
+        usable = httpx.URL(endpoint).scheme in ("http", "https")
+    except httpx.InvalidURL:
+        usable = False
+    if not usable:
         raise UserError(
             f"--endpoint is {endpoint!r}; give the base URL of an OpenAI-compatible server, such as http://host/v1."
         )
@@ -82,7 +86,7 @@ def _ask(client: httpx.Client, url: str, body: dict[str, Any]) -> str:
 def _content(reply: httpx.Response) -> str:
     try:
         content = reply.json()["choices"][0]["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError):
+    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
         raise InfrastructureError(f"the endpoint's reply is no chat completion: {reply.text[:200]}") from None
     return printable(content) if isinstance(content, str) else ""
 

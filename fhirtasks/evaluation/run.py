@@ -194,6 +194,8 @@ def _check(config: EvaluationConfig, policies: tuple[str, ...]) -> None:
     if config.out is not None:
         if len(policies) > 1:
             raise UserError("--out records the transcripts of one policy; ask for one at a time.")
+        if config.out.is_dir():
+            raise UserError(f"{config.out} is a folder; give --out a file to write.")
         if not config.out.parent.is_dir():
             raise UserError(f"The folder {config.out.parent} does not exist; create it first.")
 

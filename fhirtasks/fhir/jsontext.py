@@ -47,6 +47,14 @@ def dumps(value: Json) -> str:
     return json.dumps(value, allow_nan=False)
 
 
+def unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    """For ``object_pairs_hook``: an object whose keys differ. ValueError for a key twice: readers disagree on what it says."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key occurs twice in one object")
+    return found
+
+
 def minify(text: str | bytes) -> str:
     """The same JSON text without insignificant white space; every scalar keeps its text. ValueError if malformed."""
     data = text.encode() if isinstance(text, str) else text

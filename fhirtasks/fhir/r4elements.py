@@ -100,8 +100,9 @@ def _whole(lowest: int) -> Callable[[Json], bool]:
     return lambda v: isinstance(v, int) and not isinstance(v, bool) and lowest <= v <= 2**31 - 1
 
 
+# A string has no control characters but tab and line ends (https://hl7.org/fhir/R4/datatypes.html#string); elsewhere
 # R4's \s is ASCII white space: a no-break space is a letter like any other.
-_TEXT = re.compile(r"[ \r\n\t\S]+", re.ASCII).fullmatch
+_TEXT = re.compile(r"[^\x00-\x08\x0b\x0c\x0e-\x1f]+").fullmatch
 _CODE = re.compile(r"[^\s]+(\s[^\s]+)*", re.ASCII).fullmatch
 _URI = re.compile(r"\S+", re.ASCII).fullmatch
 

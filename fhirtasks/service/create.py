@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
-from fhirtasks.fhir.jsontext import Json, minify
+from fhirtasks.fhir.jsontext import Json, minify, unique_keys
 
 
 class Refused(Exception):
@@ -26,7 +25,7 @@ def read_posted(type: str, body: str) -> str:
 
     try:
         body.encode()
-        value = json.loads(body, parse_float=Decimal, parse_constant=_not_json, object_pairs_hook=_unique)
+        value = json.loads(body, parse_float=Decimal, parse_constant=_not_json, object_pairs_hook=unique_keys)
         text = minify(body)
         text.encode()
     except (ValueError, RecursionError) as error:
@@ -66,13 +65,6 @@ def uuid_of(*parts: str) -> str:
 
 def _member(key: str, value: msgspec.Raw) -> str:
     return f"{json.dumps(key, ensure_ascii=False)}:{bytes(value).decode()}"
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key occurs twice in one object")
-    return found
 
 
 def _not_json(constant: str) -> Json:

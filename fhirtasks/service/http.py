@@ -75,15 +75,19 @@ def serving(service_of: Callable[[str], Service], host: str = "127.0.0.1") -> It
 def application(service: Service) -> Starlette:
     """The ASGI application: every path below ``/fhir/`` goes to the service as it came over the wire."""
     from starlette.applications import Starlette
-    from starlette.requests import Request
+    from starlette.requests import ClientDisconnect, Request
     from starlette.responses import Response as HttpResponse
     from starlette.routing import Route
 
     async def answer(request: Request) -> HttpResponse:
         path = request.scope.get("raw_path", request.url.path.encode()).partition(b"?")[0].decode("latin-1")
         query = request.scope["query_string"].decode("latin-1")
+        try:
+            sent = await request.body() if request.method != "GET" else None
+        except ClientDisconnect:  # gone before its body was whole: nobody waits for an answer
+            return HttpResponse(status_code=400)
         # Undecodable bytes become lone surrogates, which the service refuses as no JSON.
-        body = (await request.body()).decode(errors="surrogateescape") if request.method != "GET" else None
+        body = None if sent is None else sent.decode(errors="surrogateescape")
         response = service.request(request.method, f"{path}?{query}" if query else path, body)
         return HttpResponse(response.body, response.status, headers=response.headers)
 
@@ -108,15 +112,18 @@ def _config(uvicorn: Any, app: Starlette) -> Any:
 
 @contextmanager
 def _bound(host: str, port: int) -> Iterator[socket.socket]:
+    if not host:  # to the socket it would mean every interface
+        raise UserError("The host is empty; give an address to listen on, such as 127.0.0.1.")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))
+            listener.listen(1024)  # from here on a client is not refused, and waits until the server has started
         except OSError as error:
             raise UserError(
-                f"Cannot listen on {host}:{port} ({error.strerror}); take another --port, or 0 for a free one."
+                f"Cannot listen on {host}:{port} ({error.strerror}); take another --host or --port (0: a free one)."
             ) from error
         except OverflowError as error:
             raise UserError(f"{port} is no port; take one from 0 to 65535.") from error

@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 from fhirtasks.errors import UserError
+from fhirtasks.plugins import load
 from fhirtasks.tasks.types import Family
 
 DOMAINS = ("labs", "patients", "referrals", "vitals")
@@ -63,8 +64,8 @@ def _declared() -> Iterator[tuple[str, Family]]:
         for one in import_module(module).FAMILIES:
             yield module, one
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)):
-        loaded = point.load()
-        members = (loaded,) if isinstance(loaded, Family) else tuple(loaded)
+        loaded = load(point)
+        members = loaded if isinstance(loaded, Sequence) else (loaded,)
         for one in members:
             if not isinstance(one, Family):
                 raise UserError(f"the entry point {point.value!r} gives {type(one).__name__}; it must give a Family")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
@@ -11,6 +13,7 @@ import time
 from pathlib import Path
 
 import duckdb
+import httpx
 import pytest
 
 from fhirtasks import cli
@@ -123,3 +126,26 @@ def test_a_graph_that_is_being_written_is_named_so(tmp_path: Path) -> None:
             assert "being written by another program" in result.stderr.splitlines()[-1]
         assert time.monotonic() - started < 60
     assert os.listdir(tmp_path) == ["g.duckdb"]
+
+
+def test_an_empty_host_is_not_every_interface(tmp_path: Path) -> None:
+    assert run(["populate", "--patients", "1", "--graph", "g.duckdb"], tmp_path).returncode == 0
+    result = run(["serve", "--graph", "g.duckdb", "--host", "", "--port", "0"], tmp_path)
+    assert result.returncode == 2
+    assert "127.0.0.1" in result.stderr
+
+
+def test_a_server_answers_from_when_it_says_so_and_survives_a_client_that_hangs_up(tmp_path: Path) -> None:
+    assert run(["populate", "--patients", "1", "--graph", "g.duckdb"], tmp_path).returncode == 0
+    command = [COMMAND, "serve", "--graph", "g.duckdb", "--port", "0", "--json"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        base = json.loads(server.stdout.readline())["base"]
+        port = int(base.split(":")[2].split("/")[0])
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as client:  # at once, without a second try
+            client.sendall(b"POST /fhir/Patient HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+            time.sleep(1)
+        assert httpx.get(base + "Patient?_count=0", timeout=10).json()["total"] == 1
+        server.send_signal(signal.SIGINT)
+        out, err = server.communicate(timeout=20)
+    assert (server.returncode, out, err) == (0, "", "")

@@ -177,6 +177,7 @@ def test_passing_trouble_is_tried_again() -> None:
         ([httpx.Response(401, text="key")], "HTTP 401: key", 1),
         ([httpx.Response(200, text="<html>")], "no chat completion", 1),
         ([httpx.Response(200, json={"choices": []})], "no chat completion", 1),
+        ([httpx.Response(200, text="[" * 200_000)], "no chat completion", 1),
     ],
 )
 def test_lasting_trouble_is_the_infrastructures(replies: list[Any], reason: str, asked: int) -> None:
@@ -191,7 +192,9 @@ def test_an_empty_reply_is_an_empty_message() -> None:
 
 
 def test_bad_model_options_are_refused() -> None:
-    for endpoint, model, message in (("model.test", "m", "--endpoint is"), ("http://x/v1", None, "needs --model")):
+    for endpoint, model, message in (
+        ("model.test", "m", "--endpoint is"), ("http://[::1/v1", "m", "--endpoint is"), ("http://x/v1", None, "needs --model"),
+    ):  # fmt: skip
         with pytest.raises(UserError, match=message):
             endpoint_policy(endpoint, model)
     with pytest.raises(UserError, match=r"train extra|no model folder"):

@@ -160,6 +160,7 @@ def test_recorded_transcripts_are_judged_alike(release: Path, tmp_path: Path) ->
         ({"model": "m"}, "are for --policy model"),
         ({"policies": ("expert", "echo"), "out": Path("x.jsonl")}, "one policy"),
         ({"out": Path("no-such-folder") / "x.jsonl"}, "does not exist"),
+        ({"out": Path(__file__).parent}, "is a folder"),
         ({"prompt_template": Path("no-such-file")}, "no file no-such-file"),
         ({"tasks": Path("no-such-file")}, "no task file"),
         ({"tasks": Path("no-such-file.parquet")}, "no release"),

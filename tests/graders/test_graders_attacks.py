@@ -171,6 +171,16 @@ def test_mistakes_on_the_way(chart: World, raws: tuple[str, ...], checks: list[s
         ((results("GLU", "&date=le2023-11-13T09:30:00Z"), results("GLU", "&date=gt2023-11-13T09:30:01Z")), False),
         ((results("GLU", "&date=le2023-11-13T09:30:00Z"), results("GLU", "&date=gt2023-11-13T09:30:00Z")), True),
         ((get("Observation/g-2"), get("Observation/g-3"), results("GLU", "&%5Fsummary=count")), False),
+        # The number of results is known; which of them lies between the points is not.
+        (
+            (
+                results("GLU", "&date=2023-11-13T09:00:00Z"),
+                results("GLU", "&date=2023-11-13T09:00:01Z"),
+                results("GLU", "&date=2023-11-13T10:15:00Z"),
+                results("GLU", "&_summary=count"),
+            ),
+            False,
+        ),
         ((results("GLU", "&_pretty=true"),), True),
         ((get("Observation/_search?patient=pat-a&code=GLU"),), True),
         (
@@ -195,3 +205,17 @@ def test_an_absence_needs_every_page(chart: World) -> None:
     )
     assert failed(judged(chart, one, ADA, results("MG", "&_offset=3"), "FINISH([-1])")) == ["evidence"]
     assert judged(chart, one, ADA, results("MG"), "FINISH([-1])").passed
+
+
+@pytest.mark.parametrize("read", ["Patient?_sort=-_id&_count=1", "Patient?_offset=1", "Patient?_count=3&_offset=1"])
+def test_a_list_that_leaves_the_patient_out_shows_nobody(chart: World, read: str) -> None:
+    """pat-a comes first by id: neither the last patient nor the pages after the first one tell whose order it is."""
+    assert failed(judged(chart, task("referral_order"), get(read), RIGHT, "FINISH([])")) == ["evidence"]
+
+
+@pytest.mark.parametrize("read", ["Patient?_offset=1", "Patient?_sort=-_id&_count=1", "Patient?_count=1"])
+def test_a_list_that_leaves_somebody_out_proves_no_absence(chart: World, read: str) -> None:
+    one = task("patient_lookup", name="Nobody Known", birthdate="1911-11-11")
+    answer = 'FINISH(["Patient not found"])'
+    assert failed(judged(chart, one, get(read), answer)) == ["evidence"]
+    assert judged(chart, one, get("Patient?_count=100"), answer).passed

@@ -93,3 +93,29 @@ def test_an_entry_point_gives_a_solver(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("mine", "solvers.patients:patient_age", solvers.GROUP)
     monkeypatch.setattr(solvers, "entry_points", lambda group: [point])
     assert solvers.solver("mine") is solvers.solver("patient_age")
+
+
+@pytest.mark.parametrize("value", ["no_such_module:THING", "solvers.patients:no_such_name"])
+def test_a_broken_package_is_named(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("mine", value, registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    monkeypatch.setattr(solvers, "entry_points", lambda group: [point])
+    with pytest.raises(UserError, match=f"'{value}' cannot be loaded"):
+        registry.families()
+    with pytest.raises(UserError, match=f"'{value}' cannot be loaded"):
+        solvers.solver("mine")
+
+
+def test_something_else_than_a_family_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, renamed)
+    with pytest.raises(UserError, match="it must give a Family"):
+        registry.families()
+
+
+def test_two_experts_for_one_family_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [
+        EntryPoint("mine", f"solvers.patients:{name}", solvers.GROUP) for name in ("patient_age", "patient_lookup")
+    ]
+    monkeypatch.setattr(solvers, "entry_points", lambda group: points)
+    with pytest.raises(UserError, match=r"several packages .*patient_age, .*patient_lookup"):
+        solvers.solver("mine")
