@@ -169,7 +169,7 @@ def _probes(chart: Chart, read: Read) -> Iterator[Probe]:
             yield Probe(f"the result {one.id} had another value", "Observation", (raw,))
     times = _deciding_times(chart)
     # Where a search that leaves out something in between, or several of them, may have a hole.
-    holes = [time for time in read.edges if min(times) < time < max(times)]
+    holes = [time for time in read.edges if times and min(times) < time < max(times)]
     ids = (probes.FIRST_ID, probes.LAST_ID)
     places = [(time, id) for time in times for id in ids]
     if read.searches("Observation") == 1:

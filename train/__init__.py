@@ -1,0 +1,1 @@
+"""Training on releases; needs the extra ``fhirtasks[train]``."""
