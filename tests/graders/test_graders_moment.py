@@ -13,5 +13,5 @@ from fhirtasks.graph.world import World
     "search", ["", "&date=ge2023-11-12T10:15:00Z&date=le2023-11-13T10:15:00Z", "&date=ge2023-11-13"]
 )
 def test_the_newest_result_may_be_of_now(chart: World, search: str) -> None:
-    one = task("latest_lab_in_window", scenario=adding(lab("m-now", "MG", NOW, "2.3")))
+    one = task("latest_lab_in_window", scenario=adding(lab("m-now", "2.3", NOW, code="MG", unit="mg/dL")))
     assert failed(judged(chart, one, ADA, results("MG", search), "FINISH([2.3])")) == []
