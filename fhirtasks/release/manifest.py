@@ -33,11 +33,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} has no {NAME}; give the folder of a release, whole.")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        right = isinstance(manifest, dict) and all(
-            isinstance(manifest.get(name), dict) for name in ("files", "splits", "families", "versions", "options")
-        )
+        right = isinstance(manifest, dict) and _whole(manifest)
         version = manifest["format"] if right else None
-    except (ValueError, KeyError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}); take a whole copy of the release.") from None
     if not right:
         raise UserError(f"{path} is no release's manifest; give the folder of a release.")
@@ -47,6 +45,32 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     found: dict[str, Any] = manifest
     return found
+
+
+def _whole(manifest: dict[str, Any]) -> bool:
+    """Whether everything is there that readers of a release look at."""
+    return (
+        all(isinstance(manifest.get(name), kind) for name, kind in _MEMBERS.items())
+        and all(isinstance(file, dict) for file in manifest["files"].values())
+        and all(
+            isinstance(about, dict)
+            and all(isinstance(about.get(name), kind) for name, kind in _SPLIT.items())
+            and isinstance(manifest["row_sets"].get(split), dict)
+            for split, about in manifest["splits"].items()
+        )
+        and all(
+            isinstance(row, dict) and isinstance(row.get("native"), int) and isinstance(row.get("overlaid"), int)
+            for family in manifest["families"].values()
+            for row in family["branches"].values()
+        )
+    )
+
+
+_MEMBERS: dict[str, type] = {
+    "files": dict, "splits": dict, "families": dict, "versions": dict, "options": dict, "row_sets": dict, "dropped": dict,
+    "unsupported": dict, "lengths": dict, "notes": list, "sources": list, "graph": str, "kept": int,
+}  # fmt: skip
+_SPLIT: dict[str, type] = {"patients": int, "resources": int, "rows": int, "world": str}
 
 
 def file_failures(folder: Path, manifest: dict[str, Any], hashes: bool = True) -> list[dict[str, Any]]:

@@ -209,12 +209,15 @@ def _whole(manifest: dict[str, Any], done: list[Done], hashes: bool) -> Iterator
                 )
             ids.add(id_)
             contents.add(content)
+    total = sum(len(part.ids) for part in done)
+    if total != manifest["kept"]:
+        yield Failure(f"{total} rows in all, the manifest says {manifest['kept']}", config="sft")
     for split, about in manifest["splits"].items():
         mine = [content for part in done if part.job.split == split for content in part.hashes]
         if len(mine) != about["rows"]:
             yield Failure(f"{len(mine)} rows, the manifest says {about['rows']}", config="sft", split=split)
         digest = hashlib.sha256("".join(f"{content}\n" for content in mine).encode()).hexdigest()
-        if hashes and digest != manifest["row_sets"][split]["episodes"]:
+        if hashes and digest != manifest["row_sets"][split].get("episodes"):
             yield Failure("the rows are not the manifest's (their content hashes differ)", config="sft", split=split)
     counted: Counter[tuple[str, str, str]] = Counter()
     for part in done:

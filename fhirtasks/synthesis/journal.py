@@ -33,8 +33,11 @@ class Journal:
     def __enter__(self) -> Journal:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
+        except NotADirectoryError:
+            raise UserError(f"{self.folder.parent} is no folder: give an --out that can be made.") from None
+        except FileExistsError:
             raise UserError(f"{self.folder} is in the way of the build's journal: move it away.") from None
+        self._refuse_foreign()
         self._lock = (self.folder / _LOCK).open("a", encoding="utf-8")
         _lock(self._lock, self.folder)
         self._belongs()
@@ -72,11 +75,15 @@ class Journal:
         self.path(_LOCK).unlink(missing_ok=True)
         self.folder.rmdir()
 
+    def _refuse_foreign(self) -> None:
+        """Before anything of ours is put into the folder."""
+        names = {entry.name for entry in self.folder.iterdir()}
+        if _IDENTITY not in names and names - {_LOCK, f"{_IDENTITY}.part"}:
+            raise UserError(f"{self.folder} is in the way and is no build's journal: move it away.")
+
     def _belongs(self) -> None:
         path = self.path(_IDENTITY)
         if not path.exists():
-            if any(entry.name not in (_LOCK, f"{_IDENTITY}.part") for entry in self.folder.iterdir()):
-                raise UserError(f"{self.folder} is in the way and is no build's journal: move it away.")
             write_whole(path, json.dumps(self.identity, indent=1, sort_keys=True).encode())
             return
         try:

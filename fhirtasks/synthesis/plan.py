@@ -84,17 +84,39 @@ class Partition:
 
 
 def split_patients(patients: Iterable[str], seed: int) -> dict[str, list[str]]:
-    """Patients by split, decided for each by sha256 of (seed, id): none changes sides as others come."""
+    """Patients by split, decided for each by sha256 of (seed, id): none changes sides as others come.
+
+    Only where a small graph leaves a split with fewer than :data:`LEAST_PATIENTS` does it take the next ones of train,
+    or, where train has none to spare, give it its own.
+    """
+    place = {patient: _place(patient, seed) for patient in sorted(patients)}
+    ordered = sorted(place, key=lambda patient: (place[patient], patient))
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
-    for patient in sorted(patients):
-        digest = hashlib.sha256(canonical(["split", seed, patient])).digest()
-        place = int.from_bytes(digest[:8], "big") / 2**64
-        for split in SPLITS:
-            place -= SHARES[split]
-            if place < 0 or split == SPLITS[-1]:
-                splits[split].append(patient)
-                break
-    return splits
+    for patient in ordered:
+        splits[_side(place[patient])].append(patient)
+    train = splits[SPLITS[0]]
+    for split in SPLITS[1:]:
+        lacking = LEAST_PATIENTS - len(splits[split])
+        if 0 < lacking <= len(train) - 2 * LEAST_PATIENTS:
+            splits[split] += train[-lacking:]
+            del train[-lacking:]
+        elif lacking > 0:
+            train += splits[split]
+            splits[split] = []
+    return {split: sorted(members) for split, members in splits.items()}
+
+
+def _place(patient: str, seed: int) -> float:
+    digest = hashlib.sha256(canonical(["split", seed, patient])).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _side(place: float) -> str:
+    for split in SPLITS:
+        place -= SHARES[split]
+        if place < 0:
+            return split
+    return SPLITS[-1]
 
 
 def plan_quotas(

@@ -75,6 +75,9 @@ class Stages:
         self.quotas = plan_quotas(
             able, self.config.per_family, list(self.worlds), lambda family, split: not self.lacks[split][family.name]
         )
+        for split in [split for split in self.worlds if not any(q.rows for q in self.quotas if q.split == split)]:
+            self._note(f"the split {split} is left out: no row of those asked for falls to it")
+            del self.worlds[split]
         plan = plan_partitions(
             self.quotas,
             able,
@@ -157,14 +160,14 @@ class Stages:
         if excluded:
             self._note(f"{len(excluded):,} patients are held out")
         splits = split_patients(patients, self.config.seed)
-        few = {split: len(members) for split, members in splits.items() if len(members) < LEAST_PATIENTS}
+        few = [split for split, members in splits.items() if len(members) < LEAST_PATIENTS]
         if "train" in few:
             raise UserError(
-                f"There are {len(patients)} patients to build from, {few['train']} of them for train, which needs "
-                f"{LEAST_PATIENTS}: give a graph with more patients."
+                f"{len(patients)} {'patient is' if len(patients) == 1 else 'patients are'} too few to build from: "
+                f"give a graph with {LEAST_PATIENTS} or more."
             )
-        for split, count in few.items():
-            self._note(f"the split {split} is left out: {count} patients, fewer than {LEAST_PATIENTS}")
+        for split in few:
+            self._note(f"the split {split} is left out: the patients are too few to give it {LEAST_PATIENTS}")
         return {split: members for split, members in splits.items() if split not in few}
 
     def _note(self, note: str) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from end_to_end_support import Release, command
+from end_to_end_support import Release, build, command
+
+from fhirtasks.release.verify import verify
 
 pytestmark = pytest.mark.xdist_group("release")
 
@@ -93,3 +95,20 @@ def test_half_of_the_conditional_rows_are_native(clinical: Release) -> None:
         for row in family["branches"].values()
     ]
     assert sum(row["native"] for row in rows) >= 0.5 * sum(row["kept"] for row in rows)
+
+
+def test_one_row_per_family_is_a_release_too(tmp_path: Path) -> None:
+    release = build(tmp_path / "ds", "--patients", 40, "--per-family", 1)
+    assert release.report["kept"] == len(release.report["families"])
+    run = command("verify", release.folder)
+    assert run.returncode == 0, run.stdout
+
+
+@pytest.mark.parametrize("member", ["files", "splits", "families", "row_sets", "dropped", "kept", "graph", "notes"])
+def test_a_manifest_that_lacks_a_member_is_named(member: str, clinical: Release, tmp_path: Path) -> None:
+    (tmp_path / "sft").mkdir()
+    manifest = json.loads((clinical.folder / "manifest.json").read_text(encoding="utf-8"))
+    for wrong in (None, 7.5):
+        manifest[member] = wrong
+        (tmp_path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+        assert [failure["file"] for failure in verify(tmp_path).failures] == ["manifest.json"]

@@ -11,15 +11,32 @@ from hypothesis import strategies as st
 from fhirtasks.synthesis.plan import LEAST_PATIENTS, plan_partitions, plan_quotas, split_patients
 from fhirtasks.tasks.registry import families
 
-ids = st.sets(st.text(min_size=1, max_size=6), max_size=40)
+ids = st.sets(st.text(min_size=1, max_size=6), max_size=60)
+crowd = {f"p{number}" for number in range(200)}
 
 
 @given(ids, ids, st.integers(0, 3))
 def test_a_patient_stays_on_its_side(some: set[str], more: set[str], seed: int) -> None:
-    few, many = split_patients(some, seed), split_patients(some | more, seed)
-    assert sorted(patient for members in many.values() for patient in members) == sorted(some | more)
+    few, many = split_patients(crowd | some, seed), split_patients(crowd | some | more, seed)
     for split, members in few.items():
         assert set(members) <= set(many[split])
+
+
+@given(ids, st.integers(0, 3))
+def test_small_graphs_lose_nobody(some: set[str], seed: int) -> None:
+    splits = split_patients(some, seed)
+    assert sorted(patient for members in splits.values() for patient in members) == sorted(some)
+    for split in ("validation", "test"):
+        assert not splits[split] or len(splits[split]) >= LEAST_PATIENTS
+    if len(some) >= 4 * LEAST_PATIENTS:
+        assert len(splits["train"]) >= 2 * LEAST_PATIENTS
+
+
+def test_twenty_patients_make_three_splits() -> None:
+    for seed in range(50):
+        splits = split_patients([f"p{number}" for number in range(20)], seed)
+        assert len(splits["train"]) >= LEAST_PATIENTS
+        assert sum(bool(members) for members in splits.values()) >= 2
 
 
 def test_shares_and_seeds() -> None:
