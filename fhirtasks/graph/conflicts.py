@@ -71,20 +71,19 @@ def _canonical(value: Json) -> str:
     return json.dumps(value)
 
 
-def settle(db: duckdb.DuckDBPyConnection) -> tuple[int, bool]:
-    """Leaves one row per resource in ``resource``, its current body, and puts the others into ``superseded``.
+def settle(db: duckdb.DuckDBPyConnection) -> int:
+    """Leaves one row per resource in ``staged``, its current body, and puts the others into ``superseded``.
 
-    A body that several sources hold belongs to the first of them. Gives the number of resources with several bodies,
-    and whether rows were removed.
+    A body that several sources hold belongs to the first of them. Gives the number of resources with several bodies.
     """
     db.execute("""create temp table twin as
-        select type, id from resource group by all having count(*) > 1
-        union select type, id from deleted where (type, id) in (select (type, id) from resource)""")
+        select type, id from staged group by all having count(*) > 1
+        union select type, id from deleted where (type, id) in (select (type, id) from staged)""")
     if not _any(db, "twin"):
-        return 0, False
+        return 0
     db.execute("""create temp table body as
         select type, id, raw, min(rowid) as seq, min(source) as source
-        from resource semi join twin using (type, id) group by type, id, raw""")
+        from staged semi join twin using (type, id) group by type, id, raw""")
     db.execute("""create temp table several as
         select type, id from body group by all having count(*) > 1
         union select type, id from twin semi join deleted using (type, id)""")
@@ -92,12 +91,12 @@ def settle(db: duckdb.DuckDBPyConnection) -> tuple[int, bool]:
         select seq, source from body anti join several using (type, id)""")
     conflicts = _settle_several(db)
     db.execute("""create temp table dropped as
-        select s.rowid as seq from resource s semi join twin using (type, id) anti join kept on s.rowid = kept.seq""")
+        select s.rowid as seq from staged s semi join twin using (type, id) anti join kept on s.rowid = kept.seq""")
     db.execute(
-        "update resource set source = kept.source from kept where resource.rowid = kept.seq and resource.source <> kept.source"
+        "update staged set source = kept.source from kept where staged.rowid = kept.seq and staged.source <> kept.source"
     )
-    db.execute("delete from resource using dropped where resource.rowid = dropped.seq")
-    return conflicts, True
+    db.execute("delete from staged using dropped where staged.rowid = dropped.seq")
+    return conflicts
 
 
 def _settle_several(db: duckdb.DuckDBPyConnection) -> int:

@@ -28,7 +28,7 @@ _HARD = "('urn', 'conditional', 'contained', 'logical')"
 
 
 def build_edges(db: duckdb.DuckDBPyConnection, *, logical: bool) -> None:
-    """Fills ``edge`` from ``resource``. Temporary table ``owner``: the patients of resources that only an edge tells.
+    """Fills ``edge`` from the temporary table ``staged``, and its ``patient`` where only an edge tells it.
 
     ``logical`` says whether there may be references by identifier alone.
     """
@@ -77,26 +77,26 @@ def _edges(db: duckdb.DuckDBPyConnection) -> None:
                 when regexp_matches(reference, '^[A-Za-z][A-Za-z0-9+.-]*:') then 'absolute'
                 else 'other' end as kind
             from (
-                select *, key in (select type || '/' || id from resource) as resolved from (
+                select *, key in (select type || '/' || id from staged) as resolved from (
                     select *, case when contains(reference, '://') or contains(reference, '/_history/')
                         then {target} else reference end as key
                     from (
                         select type, id, path, reference from (
                             select type, id, unnest(paths) as path, unnest([{", ".join(LINKS)}]) as reference
-                            from resource join place using (type) where pointers = 0)
+                            from staged join place using (type) where pointers = 0)
                         where reference is not null
                         union all
                         select type, id, path, reference from (
                             select type, id, path, unnest(json_extract_string(element, '$..reference')) as reference from (
                                 select type, id, unnest(json_keys(raw)) as path, unnest(json_extract(raw, '$.*')) as element
-                                from resource where pointers <> 0)
+                                from staged where pointers <> 0)
                             where contains(element, '"reference":"'))
                         where reference is not null and not starts_with(reference, '{{')))))""")
 
 
 def _logical(db: duckdb.DuckDBPyConnection) -> None:
     """Adds edges by identifier alone, as ``Type?identifier=system|value`` (the type as far as it is given)."""
-    rows = db.execute(f"select type, id, raw from resource where contains(raw, '{LOGICAL.decode()}')")
+    rows = db.execute(f"select type, id, raw from staged where contains(raw, '{LOGICAL.decode()}')")
     found: list[tuple[str | bool | None, ...]] = []
     while row := rows.fetchone():
         for path, element in msgspec.json.decode(row[2]).items():
@@ -130,14 +130,14 @@ def _urns(db: duckdb.DuckDBPyConnection) -> None:
             select w.type, w.id, w.reference, f.type as target_type, f.id as target_id,
                 bool_or((f.bundle, w.type, w.id) in (select (bundle, type, id) from full_url)) as same_bundle
             from wanted w join full_url f on f.url = w.reference
-            where (f.type, f.id) in (select (type, id) from resource) group by all),
+            where (f.type, f.id) in (select (type, id) from staged) group by all),
         chosen as (
             select type, id, reference, min((target_type, target_id)) as target from named n
             where same_bundle or not exists (
                 select 1 from named m where m.same_bundle and (m.type, m.id, m.reference) = (n.type, n.id, n.reference))
             group by all having count(*) = 1),
         owner as (
-            select id, min(type) as type from resource
+            select id, min(type) as type from staged
             where id in (select split_part(reference, ':', 3) from wanted) group by id having count(*) = 1),
         by_id as (
             select w.type, w.id, w.reference, o.type as target_type, o.id as target_id
@@ -164,7 +164,7 @@ def _identifiers(db: duckdb.DuckDBPyConnection) -> None:
     insert(db, "asked", wanted)
     db.execute("""create temp table identifier as
         select type, id, coalesce(i->>'system', '') as system, i->>'value' as value from (
-            select type, id, unnest(json_extract(raw, '$.identifier[*]')) as i from resource
+            select type, id, unnest(json_extract(raw, '$.identifier[*]')) as i from staged
             where type in (select type from asked) or exists (select 1 from asked where type is null))""")
     db.execute("""insert into found
         with matched as (
@@ -182,15 +182,18 @@ def _contained(db: duckdb.DuckDBPyConnection) -> None:
     """
     db.execute("""create temp table inside as
         with wanted as (select distinct type, id, reference from hard where kind = 'contained')
-        select type, id, reference from wanted join resource using (type, id)
+        select type, id, reference from wanted join staged using (type, id)
         where reference = '#' or list_contains(json_extract_string(raw, '$.contained[*].id'), reference[2:])""")
 
 
 def _owners(db: duckdb.DuckDBPyConnection) -> None:
-    """Temporary table ``owner``: the one patient that an edge names for a resource whose text names none."""
+    """Sets the one patient that an edge names for a resource whose text names none."""
     paths = ", ".join(map(repr, PATIENT_PATHS))
     db.execute(f"""create temp table owner as
         select type, id, min(target_id) as patient from edge
         where target_type = 'Patient' and target_id is not null and type <> 'Patient' and path in ({paths})
-            and (type, id) in (select (type, id) from resource where patient is null)
+            and (type, id) in (select (type, id) from staged where patient is null)
         group by type, id having count(distinct target_id) = 1""")
+    if db.execute("select 1 from owner limit 1").fetchall():
+        db.execute("""update staged set patient = owner.patient from owner
+            where staged.type = owner.type and staged.id = owner.id""")

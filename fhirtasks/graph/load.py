@@ -27,7 +27,7 @@ from fhirtasks.graph import store
 from fhirtasks.graph.conflicts import settle
 from fhirtasks.graph.edges import build_edges
 from fhirtasks.graph.server import is_server, server_name
-from fhirtasks.graph.stage import LINKS, Reader, fill
+from fhirtasks.graph.stage import Reader, fill
 
 _EXAMPLES = 10
 _ROW_GROUP = 20_480
@@ -110,7 +110,7 @@ def _load(
         db.execute(f"attach {_quoted(old)} as old (read_only)")
     reader = Reader(sources, _number_sources(db, sources, old, licence, origin), progress)
     fill(db, reader, old=old is not None)
-    if _one(db, "select count(*) from resource where id = ''"):
+    if _one(db, "select count(*) from staged where id = ''"):
         # The quick way does not look at single ids; the careful one says where the empty one is.
         for _ in Reader(sources, reader.numbers, lambda message: None, careful=True).batches():
             pass
@@ -121,10 +121,10 @@ def _load(
     _keep_beside(db, reader, old)
     if old is not None:
         db.execute("detach old")
-    if _one(db, "select count(*) from resource") == 0:
+    if _one(db, "select count(*) from staged") == 0:
         raise UserError(f"No FHIR resource was found in {', '.join(sources)}; give NDJSON files, Bundles, or a server.")
     progress("looking for conflicts")
-    conflicts, removed = settle(db)
+    conflicts = settle(db)
     superseded = _one(db, "select count(*) from superseded")
     if on_conflict == "error" and superseded > superseded_before:
         ((type_, id_),) = db.execute("select type, id from superseded order by all limit 1").fetchall()
@@ -135,7 +135,9 @@ def _load(
     progress("resolving references")
     build_edges(db, logical=logical)
     progress("finishing the graph")
-    _tidy(db, removed=removed)
+    db.execute(f"create table resource ({store.COLUMNS})")
+    db.execute(f"insert into resource select {store.NAMES} from staged order by {store.ORDER}")
+    db.execute("drop table staged")
     with ThreadPoolExecutor(1) as beside, db.cursor() as reading:
         reading.execute("use graph")
         fingerprinting = beside.submit(_fingerprint, reading)  # one core each
@@ -153,21 +155,6 @@ def _load(
         sources=store.sources(db),
         skipped=sorted(set(reader.skipped)),
     )
-
-
-def _tidy(db: duckdb.DuckDBPyConnection, *, removed: bool) -> None:
-    """Leaves ``resource`` as it is documented: its own columns, in order, every resource with its patient."""
-    if not removed and _one(db, "select count(*) from owner") == 0:
-        for column in ("pointers", *LINKS):
-            db.execute(f"alter table resource drop column {column}")
-        return
-    db.execute(f"create table tidy ({store.COLUMNS})")
-    db.execute(f"""insert into tidy
-        select {store.NAMES} from (
-            select r.* exclude (patient), coalesce(r.patient, o.patient) as patient
-            from resource r left join owner o on o.type = r.type and o.id = r.id)
-        order by {store.ORDER}""")
-    db.execute("drop table resource; alter table tidy rename to resource")
 
 
 def _number_sources(

@@ -1,15 +1,18 @@
-"""Records on their way into a graph: read, checked, and put into its table with their search columns.
+"""Records on their way into a graph: read, checked, and put into a table with their search columns.
 
-One DuckDB statement pulls batches from a Python generator, so that reading and checking (one thread at a time)
-overlap with the computing of columns (all threads).
+One DuckDB statement pulls batches from a Python generator. Large NDJSON files on disk DuckDB reads itself, with all
+threads, and takes if every line is plain: a resource with an id, minified, and printed as DuckDB would print it. If
+any is not, the file goes the way of all others, where errors are worded and odd lines looked at one by one.
 """
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from mmap import ACCESS_READ, mmap
 from typing import Any
 
 import duckdb
@@ -23,6 +26,9 @@ from fhirtasks.graph.server import is_server, pages
 from fhirtasks.graph.sources import Part, Skipped, parts_of, reading
 
 _BATCH_BYTES = 1_000_000
+_DIRECT_BYTES = 16_000_000
+"""From this size on planning a query of its own for a file is cheaper than reading the file here."""
+
 _BOM = b"\xef\xbb\xbf"
 _START = re.compile(rb'\{"resourceType":"([A-Za-z]+)","id":"')
 LOGICAL = b'"identifier":{'
@@ -33,6 +39,10 @@ REFERENCE = b'"reference":"'
 escaped.
 """
 
+_DEPTH = 500
+"""Lines with more brackets than this go the careful way, which refuses texts that are nested too deeply to be decoded."""
+
+_KNOWN = ", ".join(map(repr, ELEMENTS))
 LINKS = tuple(f"link_{i}" for i in range(MOST_LINKS + 1))
 _SEEN = " + ".join(f"({link} is not null)::integer" for link in LINKS)
 _SELECT = f"""type, id, case when type = 'Patient' then id else subject end as patient, codes, categories, status, date_lo,
@@ -44,7 +54,7 @@ _SELECT = f"""type, id, case when type = 'Patient' then id else subject end as p
 @dataclass(slots=True)
 class Reader:
     """Reads sources into batches. ``numbers`` are the sources' own; what is no resource is collected beside the
-    batches.
+    batches, and so is, in ``direct``, what DuckDB may try to read itself (part, path, source).
     """
 
     sources: Sequence[str]
@@ -57,6 +67,7 @@ class Reader:
     bundles: set[tuple[Any, ...]] = field(default_factory=set)
     full_urls: set[tuple[Any, ...]] = field(default_factory=set)
     deleted: set[tuple[Any, ...]] = field(default_factory=set)
+    direct: list[tuple[Part, str, int]] = field(default_factory=list)
     _raws: list[bytes] = field(default_factory=list)
     _types: list[str] = field(default_factory=list)
     _size: int = 0
@@ -84,11 +95,20 @@ class Reader:
                 continue
             self.progress(f"reading {part.name}")
             with reading(part.name):
-                if part.lines:
-                    yield from self._lines(part, number)
-                else:
+                if not part.lines:
                     self._whole(part)
+                elif not self.careful and (path := _on_disk(part)):
+                    self.direct.append((part, path, number))
+                else:
+                    yield from self._lines(part, number)
                 yield from self._full(number)
+
+    def lines_of(self, part: Part, source: int) -> Iterator[Any]:
+        """The batches of one NDJSON part."""
+        with reading(part.name):
+            yield from self._lines(part, source)
+        if self._raws:
+            yield self._batch(source)
 
     def _full(self, source: int) -> Iterator[Any]:
         if self._size >= _BATCH_BYTES:
@@ -189,7 +209,7 @@ class Reader:
     def _record_batch(self, source: int, types: list[str], raws: Any, texts: list[bytes]) -> Any:
         import pyarrow as pa
 
-        if types[0] in ELEMENTS and types[0] == types[-1]:
+        if types[0] in ELEMENTS and types.count(types[0]) == len(types):
             pointers = [text.count(REFERENCE) for text in texts]
         else:  # -1 stands for a type whose links ``columns`` does not know
             pointers = [
@@ -211,35 +231,56 @@ def _all_plain(texts: list[bytes], whole: bytes, start: bytes) -> bool:
     return all([text.startswith(start) for text in texts])  # noqa: C419  a list is quicker: it is nearly always all of them
 
 
-def fill(db: duckdb.DuckDBPyConnection, reader: Reader, *, old: bool) -> None:
-    """Makes ``resource`` of what ``reader`` gives and, with ``old``, of all bodies of the attached graph of that
-    name.
+def _on_disk(part: Part) -> str | None:
+    """The path of a large plain file that begins as its lines should."""
+    with part.open() as file:
+        if not (isinstance(file, io.BufferedReader) and isinstance(file.raw, io.FileIO)):
+            return None
+        path, begin = str(file.name), _START.match(file.peek(100))
+        large = file.seek(0, io.SEEK_END) >= _DIRECT_BYTES
+    plain = begin is not None and begin[1] != b"Bundle" and not set(path) & set("*?[]{}\\")  # DuckDB takes patterns
+    return path if large and plain else None
 
-    For the building of edges the table has more columns: ``link_0`` …, the reference strings at the places that
-    ``columns`` knows, and ``pointers``, 0 if the text has no others (-1 if that is not known). Errors of the reader come
-    through as they are.
+
+def fill(db: duckdb.DuckDBPyConnection, reader: Reader, *, old: bool) -> None:
+    """Makes the temporary table ``staged`` of what ``reader`` gives and, with ``old``, of all bodies of the attached
+    graph of that name.
+
+    It has the columns of ``resource`` and, for the building of edges, more: ``link_0`` …, the reference strings at the
+    places that ``columns`` knows, and ``pointers``, 0 if the text has no others (-1 if that is not known). Errors of the
+    reader come through as they are.
     """
+    links = ", ".join(f"{link} varchar" for link in LINKS)
+    db.execute(
+        f"create temp table staged ({store.COLUMNS.replace(' using compression zstd', '')}, pointers integer, {links})"
+    )
+    _stream(db, reader.batches(), f"(select * from incoming union all {_OLD})" if old else "incoming")
+    for part, path, source in reader.direct:
+        try:
+            db.execute(_insert(_plain_lines(path, source)))
+        except duckdb.Error:
+            _stream(db, reader.lines_of(part, source), "incoming")
+        else:
+            with open(path, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as text:
+                reader.logical = reader.logical or text.find(LOGICAL) >= 0
+
+
+def _stream(db: duckdb.DuckDBPyConnection, batches: Iterator[Any], relation: str) -> None:
     import pyarrow as pa
 
     failure: list[BaseException] = []
 
-    def batches() -> Iterator[Any]:
+    def watched() -> Iterator[Any]:
         try:
-            yield from reader.batches()
+            yield from batches
         except BaseException as error:  # DuckDB would wrap it into its own words
             failure.append(error)
             raise
 
     schema = pa.schema([("source", pa.int32()), ("type", pa.string()), ("raw", pa.string()), ("pointers", pa.int32())])
-    db.register("incoming", pa.RecordBatchReader.from_batches(schema, batches()))
-    relation = f"(select * from incoming union all {_OLD})" if old else "incoming"
-    db.execute(
-        f"create table resource ({store.COLUMNS}, pointers integer, {', '.join(f'{link} varchar' for link in LINKS)})"
-    )
+    db.register("incoming", pa.RecordBatchReader.from_batches(schema, watched()))
     try:
-        db.execute(
-            f"insert into resource select {_SELECT} from ({columns_query(relation, links=True)}) order by {store.ORDER}"
-        )
+        db.execute(_insert(relation))
     except duckdb.Error:
         if failure:
             raise failure[0] from None
@@ -248,10 +289,30 @@ def fill(db: duckdb.DuckDBPyConnection, reader: Reader, *, old: bool) -> None:
         db.unregister("incoming")
 
 
+def _insert(relation: str) -> str:
+    return f"insert into staged select {_SELECT} from ({columns_query(relation, links=True)})"
+
+
+def _plain_lines(path: str, source: int) -> str:
+    """The lines of a file as a relation; reading it fails if any is not plain.
+
+    What DuckDB prints as it stands is minified JSON in UTF-8, but for NaN and the like, which it allows.
+    """
+    begin = r'^\{"resourceType":"([A-Za-z]+)","id":"[^"]'
+    return f"""(select {source} as source, type, raw,
+        case when type in ('', 'Bundle') or json(raw) <> raw or contains(raw, 'NaN') or contains(raw, 'Infinity')
+                or (strlen(raw) > 2 * {_DEPTH} and len(regexp_extract_all(raw, '[{{\\[]')) > {_DEPTH})
+            then error('not plain')
+            when type in ({_KNOWN})
+            then len(regexp_extract_all(raw, '{REFERENCE.decode()}')) else -1 end::integer as pointers
+        from (select json::varchar as raw, regexp_extract(json::varchar, '{begin}', 1) as type
+            from read_ndjson_objects('{path.replace("'", "''")}', compression = 'uncompressed', maximum_object_size = 2000000)))"""
+
+
 # The new table ``source`` has the old sources too, under numbers of their own.
 _OLD = f"""
     select new.source, b.type, b.raw,
-        case when b.type not in ({", ".join(map(repr, ELEMENTS))}) then -1 else
+        case when b.type not in ({_KNOWN}) then -1 else
             (length(b.raw) - length(replace(b.raw, '{REFERENCE.decode()}', ''))) // {len(REFERENCE)} end::integer as pointers
     from (select source, type, raw from old.resource union all select source, type, raw from old.superseded) b
     join old.source o on o.source = b.source
