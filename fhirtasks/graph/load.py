@@ -76,7 +76,7 @@ def load(
     reason.
     """
     graph = Path(graph)
-    if not sources:
+    if not sources or not all(source.strip() for source in sources):
         raise UserError("There is nothing to load; name at least one file, folder, archive or server.")
     old = graph.exists()
     if old:

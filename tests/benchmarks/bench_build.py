@@ -42,7 +42,7 @@ FAMILIES = 10
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--tasks", type=int, default=20_000)
+    options.add_argument("--tasks", type=int, default=40_000)
     options.add_argument("--patients", type=int, default=200)
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--long", action="store_true", help="peak memory at 10,000 and 100,000 tasks")
@@ -215,7 +215,7 @@ def plain(row: Trajectory) -> dict[str, Any]:
 
 def growth(place: Path, graph: Path, chosen: Any) -> None:
     """Seconds per task as tasks double, and seconds as patients double."""
-    tasks = chosen.tasks // 4
+    tasks = chosen.tasks // 8
     figures = []
     for factor in (1, 2, 4):
         started = perf_counter()
