@@ -118,8 +118,8 @@ def read_head(text: bytes) -> Head:
         head = decode_head(text)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"is JSON but no FHIR resource ({_reason(error)})") from None
-    if not head.resource_type:
-        raise ValueError("is JSON but no FHIR resource (its resourceType is empty)")
+    if not (head.resource_type.isascii() and head.resource_type.isalpha()):
+        raise ValueError(f"is JSON but no FHIR resource (its resourceType is {head.resource_type[:40]!r})")
     return head
 
 

@@ -46,6 +46,11 @@ def not_a_resource(folder: Path) -> str:
     return "list.ndjson"
 
 
+def no_type(folder: Path) -> str:
+    (folder / "type.ndjson").write_text(PATIENT.replace('"Patient"', '"../x"') + "\n", encoding="utf-8")
+    return "type.ndjson"
+
+
 def broken_zip(folder: Path) -> str:
     with zipfile.ZipFile(folder / "a.zip", "w") as archive:
         archive.writestr("p.ndjson", PATIENT)
@@ -66,7 +71,7 @@ def empty_folder(folder: Path) -> str:
 
 @pytest.mark.parametrize(
     "make",
-    [truncated_gzip, malformed_line, not_a_resource, broken_zip, wrong_encoding, empty_folder],
+    [truncated_gzip, malformed_line, not_a_resource, no_type, broken_zip, wrong_encoding, empty_folder],
     ids=lambda f: f.__name__,
 )
 def test_load_refuses(make: Callable[[Path], str], tmp_path: Path) -> None:
