@@ -203,7 +203,7 @@ def _deciding_times(chart: Chart) -> list[int]:
         return [time for time in dict.fromkeys((chart.now, newest.time + SECOND)) if newest.time < time <= chart.now]
     low = chart.low
     if low is None:
-        # A search from the day of birth on leaves nothing out.
+        # A search from the day of birth on leaves nothing out; nothing after now would count, not for a newborn either.
         birth = (chart.person.birthdate or "1900-01-01")[:10]
-        low = instant((birth + "-01-01")[:10] + "T00:00:00Z") + 24 * HOUR
+        low = min(instant((birth + "-01-01")[:10] + "T00:00:00Z") + 24 * HOUR, chart.now)
     return [chart.now, low, (low + chart.now) // 2 // SECOND * SECOND]
