@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from fhirtasks import __version__
 from fhirtasks.errors import UserError
+from fhirtasks.printing import (
+    audit_text,
+    build_text,
+    clear,
+    families_text,
+    grade_text,
+    load_text,
+    progress,
+    show,
+    verify_text,
+)
 
 app = typer.Typer(
     name="fhirtasks",
@@ -60,9 +69,9 @@ def load(
         licence=licence,
         origin=origin,
         on_conflict="error" if on_conflict == "error" else "keep",
-        progress=_progress,
+        progress=progress,
     )
-    _print(report.as_json(), as_json, _load_text)
+    show(report.as_json(), as_json, load_text)
 
 
 @app.command()
@@ -81,8 +90,8 @@ def populate(
     if patients is not None and patients_from is not None:
         raise UserError("--patients and --patients-from exclude each other; a task file says which patients it needs.")
     number = 200 if patients is None else patients
-    report = populate_graph(graph, patients=number, seed=seed, patients_from=patients_from, progress=_progress)
-    _print(report.as_json(), as_json, _load_text)
+    report = populate_graph(graph, patients=number, seed=seed, patients_from=patients_from, progress=progress)
+    show(report.as_json(), as_json, load_text)
 
 
 @app.command()
@@ -101,7 +110,7 @@ def families(as_json: Json = False) -> None:
         }
         for family in all_families()
     ]
-    _print(rows, as_json, _families_text)
+    show(rows, as_json, families_text)
 
 
 @app.command()
@@ -145,8 +154,8 @@ def build(
         workers=workers,
         tokenizer=tokenizer,
     )
-    report = build_release(config, progress=_progress)
-    _print(report.as_json(), as_json, _build_text)
+    report = build_release(config, progress=progress)
+    show(report.as_json(), as_json, build_text)
     if not report.complete:
         raise typer.Exit(1)
 
@@ -160,8 +169,8 @@ def verify(
     """Replay and re-grade every row of a release from the folder alone; 1 if anything differs."""
     from fhirtasks.release.verify import verify as verify_release
 
-    report = verify_release(folder, hashes=not no_hashes, progress=_progress, workers=os.cpu_count() or 1)
-    _print(report.as_json(), as_json, _verify_text)
+    report = verify_release(folder, hashes=not no_hashes, progress=progress, workers=os.cpu_count() or 1)
+    show(report.as_json(), as_json, verify_text)
     if report.failures:
         raise typer.Exit(1)
 
@@ -177,7 +186,7 @@ def grade(
     """Judge recorded transcripts, ours or anyone's."""
     from fhirtasks.evaluation.grade import grade_file
 
-    _print(grade_file(tasks, episodes, graph, mode), as_json, _grade_text)
+    show(grade_file(tasks, episodes, graph, mode), as_json, grade_text)
 
 
 @app.command()
@@ -189,8 +198,8 @@ def audit(
     """Search every text of a release for held-out patients and instructions; 1 if one is found."""
     from fhirtasks.leakage.audit import audit as audit_release
 
-    report = audit_release(folder, holdout, progress=_progress)
-    _print(report.as_json(), as_json, _audit_text)
+    report = audit_release(folder, holdout, progress=progress)
+    show(report.as_json(), as_json, audit_text)
     if not report.clean:
         raise typer.Exit(1)
 
@@ -210,7 +219,7 @@ def serve(
         raise UserError(f"--style is {style!r}; it takes compact or hapi.")
 
     def announce(base: str) -> None:
-        _print({"base": base}, as_json, lambda value: f"Serving {graph} at {value['base']}")
+        show({"base": base}, as_json, lambda value: f"Serving {graph} at {value['base']}")
         sys.stdout.flush()
 
     serve_graph(graph, host=host, port=port, style="hapi" if style == "hapi" else "compact", announce=announce)
@@ -239,9 +248,9 @@ def evaluate(
             tasks=tasks, policies=tuple(policy or ("expert",)), graph=graph, split=split, prompt_template=prompt_template,
             functions=functions, endpoint=endpoint, model=model, limit=limit, out=out,
         ),
-        progress=_progress,
+        progress=progress,
     )  # fmt: skip
-    _print(report.as_json(), as_json, lambda _: report.as_text())
+    show(report.as_json(), as_json, lambda _: report.as_text())
 
 
 @app.callback(invoke_without_command=True)
@@ -296,92 +305,8 @@ def _fail(message: str) -> NoReturn:
 
 
 def _say(message: str) -> None:
-    _clear()
+    clear()
     print(f"fhirtasks: {message}", file=sys.stderr)
-
-
-def _progress(message: str) -> None:
-    """A live line on a terminal, plain lines elsewhere."""
-    if sys.stderr.isatty():
-        _clear()
-        sys.stderr.write(message[:200])
-    else:
-        sys.stderr.write(f"{message}\n")
-    sys.stderr.flush()
-
-
-def _clear() -> None:
-    """Removes the live line."""
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
-
-
-def _print(value: Any, as_json: bool, text: Callable[[Any], str]) -> None:
-    _clear()
-    typer.echo(json.dumps(value, ensure_ascii=False) if as_json else text(value))
-
-
-def _load_text(report: dict[str, Any]) -> str:
-    lines = [f"{count:>9,}  {name}" for name, count in sorted(report["resources"].items())]
-    lines.append(f"{sum(report['resources'].values()):>9,}  resources in the graph")
-    lines.append(f"{report['conflicts']:,} conflicts, {report['unresolved_references']:,} unresolved references")
-    lines.append(f"fingerprint {report['fingerprint']}")
-    return "\n".join(lines)
-
-
-def _families_text(rows: list[dict[str, Any]]) -> str:
-    blocks = []
-    for row in rows:
-        head = (
-            f"{row['name']}  ({row['domain']}, {row['kind']}; {', '.join(row['modes'])}; {', '.join(row['protocols'])})"
-        )
-        blocks.append(f"{head}\n  " + ", ".join(row["branches"]))
-    return "\n".join(blocks)
-
-
-def _build_text(report: dict[str, Any]) -> str:
-    lines = [f"{'family':<26}{'branch':<34}{'quota':>7}{'kept':>7}{'native':>8}{'overlaid':>10}"]
-    for name, family in report["families"].items():
-        for branch, row in family["branches"].items():
-            counts = f"{row['quota']:>7}{row['kept']:>7}{row['native']:>8}{row['overlaid']:>10}"
-            lines.append(f"{name:<26}{branch:<34}{counts}")
-    lines += [f"unsupported: {name} ({why})" for name, why in report["unsupported"].items()]
-    lines += [f"note: {note}" for note in report.get("notes", [])]
-    lines += [f"missed quota: {miss}" for miss in report.get("missed", [])]
-    dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(report["dropped"].items())) or "none"
-    lines.append(f"kept {report['kept']:,} trajectories; dropped: {dropped}")
-    if report.get("missed"):
-        lines.append("no release was written: give more records, a smaller --per-family, or other --families")
-    return "\n".join(lines)
-
-
-def _verify_text(report: dict[str, Any]) -> str:
-    lines = [f"{failure}" if isinstance(failure, str) else json.dumps(failure) for failure in report["failures"][:50]]
-    if len(report["failures"]) > 50:
-        lines.append(f"… and {len(report['failures']) - 50:,} more (--json lists all)")
-    lines.append(f"{report['verified']:,} of {report['rows']:,} rows verified")
-    return "\n".join(lines)
-
-
-def _grade_text(rows: list[dict[str, Any]]) -> str:
-    lines = []
-    for row in rows:
-        failed = "; ".join(
-            f"{check['name']}: {check['detail']}" if check["detail"] else check["name"]
-            for check in row["checks"]
-            if not check["passed"]
-        )
-        lines.append(f"{'pass' if row['passed'] else 'FAIL'}  {row['id']}  {failed}".rstrip())
-    lines.append(f"{sum(row['passed'] for row in rows)} of {len(rows)} passed")
-    return "\n".join(lines)
-
-
-def _audit_text(report: dict[str, Any]) -> str:
-    lines = [json.dumps(finding, ensure_ascii=False) for finding in report["findings"][:50]]
-    if len(report["findings"]) > 50:
-        lines.append(f"… and {len(report['findings']) - 50:,} more (--json lists all)")
-    lines.append("clean" if report["clean"] else f"{len(report['findings']):,} leaks found")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

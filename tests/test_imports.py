@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A room may import the rooms before it, and itself. population and service stand beside each other, as do the experts and judges.
 LAYERS = [
     {"fhirtasks.errors"},
-    {"fhirtasks.plugins"},
+    {"fhirtasks.plugins", "fhirtasks.printing"},
     {"fhirtasks.fhir"},
     {"fhirtasks.graph"},
     {"fhirtasks.population", "fhirtasks.service"},

@@ -1,0 +1,94 @@
+"""What the command prints: progress on stderr, results on stdout as a table or as one JSON value."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+
+def progress(message: str) -> None:
+    """A live line on a terminal, plain lines elsewhere."""
+    if sys.stderr.isatty():
+        clear()
+        sys.stderr.write(message[:200])
+    else:
+        sys.stderr.write(f"{message}\n")
+    sys.stderr.flush()
+
+
+def clear() -> None:
+    """Removes the live line."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
+
+
+def show(value: Any, as_json: bool, text: Callable[[Any], str]) -> None:
+    clear()
+    typer.echo(json.dumps(value, ensure_ascii=False) if as_json else text(value))
+
+
+def load_text(report: dict[str, Any]) -> str:
+    lines = [f"{count:>9,}  {name}" for name, count in sorted(report["resources"].items())]
+    lines.append(f"{sum(report['resources'].values()):>9,}  resources in the graph")
+    lines.append(f"{report['conflicts']:,} conflicts, {report['unresolved_references']:,} unresolved references")
+    lines.append(f"fingerprint {report['fingerprint']}")
+    return "\n".join(lines)
+
+
+def families_text(rows: list[dict[str, Any]]) -> str:
+    blocks = []
+    for row in rows:
+        head = (
+            f"{row['name']}  ({row['domain']}, {row['kind']}; {', '.join(row['modes'])}; {', '.join(row['protocols'])})"
+        )
+        blocks.append(f"{head}\n  " + ", ".join(row["branches"]))
+    return "\n".join(blocks)
+
+
+def build_text(report: dict[str, Any]) -> str:
+    lines = [f"{'family':<26}{'branch':<34}{'quota':>7}{'kept':>7}{'native':>8}{'overlaid':>10}"]
+    for name, family in report["families"].items():
+        for branch, row in family["branches"].items():
+            counts = f"{row['quota']:>7}{row['kept']:>7}{row['native']:>8}{row['overlaid']:>10}"
+            lines.append(f"{name:<26}{branch:<34}{counts}")
+    lines += [f"unsupported: {name} ({why})" for name, why in report["unsupported"].items()]
+    lines += [f"note: {note}" for note in report.get("notes", [])]
+    lines += [f"missed quota: {miss}" for miss in report.get("missed", [])]
+    dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(report["dropped"].items())) or "none"
+    lines.append(f"kept {report['kept']:,} trajectories; dropped: {dropped}")
+    if report.get("missed"):
+        lines.append("no release was written: give more records, a smaller --per-family, or other --families")
+    return "\n".join(lines)
+
+
+def verify_text(report: dict[str, Any]) -> str:
+    lines = [f"{failure}" if isinstance(failure, str) else json.dumps(failure) for failure in report["failures"][:50]]
+    if len(report["failures"]) > 50:
+        lines.append(f"… and {len(report['failures']) - 50:,} more (--json lists all)")
+    lines.append(f"{report['verified']:,} of {report['rows']:,} rows verified")
+    return "\n".join(lines)
+
+
+def grade_text(rows: list[dict[str, Any]]) -> str:
+    lines = []
+    for row in rows:
+        failed = "; ".join(
+            f"{check['name']}: {check['detail']}" if check["detail"] else check["name"]
+            for check in row["checks"]
+            if not check["passed"]
+        )
+        lines.append(f"{'pass' if row['passed'] else 'FAIL'}  {row['id']}  {failed}".rstrip())
+    lines.append(f"{sum(row['passed'] for row in rows)} of {len(rows)} passed")
+    return "\n".join(lines)
+
+
+def audit_text(report: dict[str, Any]) -> str:
+    lines = [json.dumps(finding, ensure_ascii=False) for finding in report["findings"][:50]]
+    if len(report["findings"]) > 50:
+        lines.append(f"… and {len(report['findings']) - 50:,} more (--json lists all)")
+    lines.append("clean" if report["clean"] else f"{len(report['findings']):,} leaks found")
+    return "\n".join(lines)
