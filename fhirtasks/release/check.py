@@ -11,15 +11,15 @@ from fhirtasks.episodes.types import Message
 from fhirtasks.errors import UserError
 from fhirtasks.fhir.jsontext import canonical, content_hash, loads
 from fhirtasks.graph.world import World
-from fhirtasks.release.features import COLUMNS
+from fhirtasks.release.features import COLUMNS, ORIGINS
 from fhirtasks.release.read import Failure, Rows
-from fhirtasks.release.rows import TOOLS, provenance, reference, rl_table, turns_table, verdict_json
+from fhirtasks.release.rows import TOOLS, provenance, reference, rl_table, row_id, turns_table, verdict_json
 from fhirtasks.tasks.codec import task_from_json, task_to_json
 from fhirtasks.tasks.play import replay_task
 from fhirtasks.tasks.types import Task
 
 SLICE = 64
-_FROM_TASK = ("id", "family", "branch", "domain", "kind", "protocol", "mode", "split")
+_FROM_TASK = ("family", "branch", "domain", "kind", "protocol", "mode", "split")
 
 
 def check_rows(rows: Sequence[dict[str, Any]], world: World, split: str, first: int, graph: str) -> list[Failure]:
@@ -45,9 +45,10 @@ def check_derived(folder: Path, split: str) -> Iterator[Failure]:
     sft = Rows(folder, "sft", split)
     streams = {config: Rows(folder, config, split) for config in ("sft_turns", "rl")}
     places = dict.fromkeys(streams, 0)
+    seen: set[str] = set()
     while streams and len(rows := sft.take(SLICE)):
         for config in list(streams):
-            wanted = turns_table(rows) if config == "sft_turns" else rl_table(rows, _references(rows))
+            wanted = turns_table(rows) if config == "sft_turns" else rl_table(rows, _references(rows), seen)
             found = streams[config].take(len(wanted))
             if not found.equals(wanted):
                 yield _difference(config, split, places[config], found, wanted)
@@ -73,6 +74,11 @@ def _stated(row: dict[str, Any], split: str) -> tuple[Task | None, str | None]:
     for name in _FROM_TASK:
         if row[name] != getattr(task, name):
             return None, f"{name} is {row[name]!r}, the task says {getattr(task, name)!r}"
+    if row["origin"] not in ORIGINS:
+        return None, f"origin is {row['origin']!r}, must be {' or '.join(ORIGINS)}"
+    wanted = row_id(task.id, row["origin"], row["content_hash"])
+    if row["id"] != wanted:
+        return None, f"id is {row['id']!r}, must be {wanted!r}"
     if task.split != split:
         return None, f"the task belongs to {task.split}"
     if row["tools"] != TOOLS:
@@ -86,6 +92,10 @@ def _provenance(row: dict[str, Any], task: Task, world: World, graph: str) -> st
     except (ValueError, RecursionError) as error:
         return f"provenance cannot be read: {error}"
     wanted = provenance(task, world.fingerprint, graph)
+    if row["origin"] == "model" and isinstance(found, dict):
+        wanted |= {name: found[name] for name in ("model", "cleaned") if isinstance(found.get(name), str)}
+        if not wanted.keys() >= {"model", "cleaned"}:
+            return "provenance does not name the model and what was cleaned"
     if found == wanted and canonical(found).decode() == row["provenance"]:
         return None
     if isinstance(found, dict) and found.get("world") != world.fingerprint:

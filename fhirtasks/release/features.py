@@ -11,8 +11,10 @@ from typing import Any, Final
 
 CONFIGS: Final = ("sft", "sft_turns", "rl", "charts", "dropped")
 SPLITS: Final = ("train", "validation", "test")
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Version of the release's layout and columns."""
+ORIGINS: Final = ("expert", "model")
+"""Who spoke in a trajectory: our expert, or a model whose recorded transcript was replayed."""
 
 _MESSAGES: Final = "messages"
 _ABOUT: Final = dict.fromkeys(("family", "branch", "domain", "kind", "protocol", "mode", "split"), "string")
@@ -23,6 +25,7 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
         "messages": _MESSAGES,
         "tools": "string",
         **_ABOUT,
+        "origin": "string",
         "task": "string",
         "verdict": "string",
         "provenance": "string",
@@ -36,6 +39,7 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
         "completion": _MESSAGES,
         "tools": "string",
         **_ABOUT,
+        "origin": "string",
         "content_hash": "string",
     },
     "rl": {
@@ -55,7 +59,7 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
 NOTHING: Final = "none"
 """The reason in the one row of ``dropped`` where nothing was dropped: ``datasets`` opens no split without rows."""
 
-DICTIONARY: Final = (*_ABOUT, "tools", "type", "patient", "reason", "messages.list.element.role")
+DICTIONARY: Final = (*_ABOUT, "origin", "tools", "type", "patient", "reason", "messages.list.element.role")
 """Columns of few values, for Parquet's dictionary encoding."""
 
 

@@ -21,7 +21,7 @@ TOOLS = "[]"
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """One kept episode with all that its row says. ``provenance`` holds strings only."""
+    """One kept episode with all that its row says. ``provenance`` holds strings only; a model's names the model."""
 
     task: Task
     episode: Episode
@@ -30,10 +30,20 @@ class Trajectory:
     content_hash: str
     tokens: int | None = None
 
+    @property
+    def origin(self) -> str:
+        """``expert`` or ``model``."""
+        return "model" if "model" in self.provenance else "expert"
+
 
 def message_list(messages: Iterable[Message]) -> list[dict[str, str]]:
     """Messages as plain JSON."""
     return [{"role": message.role, "content": message.content} for message in messages]
+
+
+def row_id(task: str, origin: str, content: str) -> str:
+    """The id of a row: its task's, to which a model's adds 12 digits of its content hash, there being several."""
+    return f"{task}-{content[:12]}" if origin == "model" else task
 
 
 def hash_of(protocol: str, messages: Iterable[Message], tools: Sequence[Json] = ()) -> str:
@@ -67,10 +77,11 @@ def sft_table(rows: Sequence[Trajectory]) -> Any:
     """The ``sft`` rows of these trajectories, in their order."""
     about = ("family", "branch", "domain", "kind", "protocol", "mode", "split")
     columns = {
-        "id": strings([row.task.id for row in rows]),
+        "id": strings([row_id(row.task.id, row.origin, row.content_hash) for row in rows]),
         "messages": _messages([row.episode.messages for row in rows]),
         "tools": strings([TOOLS] * len(rows)),
         **{name: strings([getattr(row.task, name) for row in rows]) for name in about},
+        "origin": strings([row.origin for row in rows]),
         "task": strings([task_to_json(row.task) for row in rows]),
         "verdict": strings([verdict_json(row.verdict) for row in rows]),
         "provenance": strings([canonical(row.provenance).decode() for row in rows]),
@@ -109,16 +120,29 @@ def turns_table(sft: Any) -> Any:
     )
 
 
-def rl_table(sft: Any, references: Sequence[str]) -> Any:
-    """The ``rl`` rows of these ``sft`` rows: the opening message, the task, the reference."""
+def rl_table(sft: Any, references: Sequence[str], seen: set[str]) -> Any:
+    """The ``rl`` rows of these ``sft`` rows: the opening message, the task, the reference; one for each task.
+
+    ``seen`` holds the tasks that have a row already; those of these rows are added.
+    """
     import numpy as np
     import pyarrow as pa
 
+    pairs = zip(sft.column("id").to_pylist(), sft.column("origin").to_pylist(), strict=True)
+    tasks = [str(id_).rpartition("-")[0] if origin == "model" else id_ for id_, origin in pairs]
+    first = []
+    for place, task in enumerate(tasks):
+        if task not in seen:
+            seen.add(task)
+            first.append(place)
+    if len(first) < len(sft):
+        sft = sft.take(_array(np.array(first), "int64"))
+        references = [references[place] for place in first]
     messages = sft.column("messages").combine_chunks()
     starts = np.from_dlpack(messages.offsets)[:-1]
     opening = _array(np.arange(len(sft) + 1), "int32")
     prompt = pa.ListArray.from_arrays(opening, messages.values.take(_array(starts, "int32")))
-    made = {"prompt": prompt, "reference": strings(references)}
+    made = {"id": strings([tasks[place] for place in first]), "prompt": prompt, "reference": strings(references)}
     return table("rl", {name: made[name] if name in made else sft.column(name) for name in COLUMNS["rl"]})
 
 

@@ -149,9 +149,10 @@ def write_split(job: WriteJob) -> tuple[str, str, list[Shard]]:
         drops = job.drops or (nothing,)
         writer.write(table("dropped", {name: strings([drop[name] for drop in drops]) for name in names}))
     else:
+        seen: set[str] = set()
         for path, skip in zip(job.partitions, job.skip, strict=True):
             for rows in read_slices(path, skip):
-                writer.write(_release_rows(job.config, rows))
+                writer.write(_release_rows(job.config, rows, seen))
     return job.config, job.split, writer.close()
 
 
@@ -192,9 +193,9 @@ def token_counter(path: Path) -> Callable[[Episode], int]:
     )
 
 
-def _release_rows(config: str, rows: Any) -> Any:
+def _release_rows(config: str, rows: Any, seen: set[str]) -> Any:
     if config == "rl":
-        return rl_table(rows, rows.column("reference").to_pylist())
+        return rl_table(rows, rows.column("reference").to_pylist(), seen)
     sft = table("sft", {name: rows.column(name) for name in schema("sft").names})
     return sft if config == "sft" else turns_table(sft)
 

@@ -62,7 +62,7 @@ def test_turns_and_rl_say_what_the_episodes_say(episodes: list[list[str]], start
                 number += 1
     found = turns_table(rows).to_pylist()
     assert [(r["id"], r["turn"], r["prompt"], r["completion"], r["content_hash"]) for r in found] == turns
-    rl = rl_table(rows, ["[1]"] * len(rows)).to_pylist()
+    rl = rl_table(rows, ["[1]"] * len(rows), set()).to_pylist()
     assert [(r["id"], r["prompt"], r["task"]) for r in rl] == [(r["id"], r["messages"][:1], r["task"]) for r in listed]
 
 
