@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import httpx
 
 from fhirtasks.episodes.types import Message, PublicTask
 from fhirtasks.errors import UserError
-from fhirtasks.evaluation.policies import Policy
+
+Policy: TypeAlias = Callable[[PublicTask, Sequence[Message]], str]
+"""The next raw assistant text, given the task and the conversation so far: all that a policy sees."""
 
 MAX_TOKENS: Final = 2048
 """Tokens of one reply, and below the seconds and tries of one request: the benchmark's own settings."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from fhirtasks.benchmarks.medagentbench import reported_as
 from fhirtasks.episodes.types import Episode
-from fhirtasks.evaluation.policies import FLOORS
+from fhirtasks.tasks.floors import FLOORS
 from fhirtasks.tasks.types import Task, Verdict
 
 

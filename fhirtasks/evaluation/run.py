@@ -14,11 +14,11 @@ import solvers
 from fhirtasks.episodes.environment import Environment, run_solver
 from fhirtasks.episodes.types import Solver
 from fhirtasks.errors import UserError
-from fhirtasks.evaluation.models import InfrastructureError, endpoint_policy, local_policy
-from fhirtasks.evaluation.policies import FLOORS, Policy, floor
+from fhirtasks.evaluation.models import InfrastructureError, Policy, endpoint_policy, local_policy
 from fhirtasks.evaluation.report import EvaluationReport, Outcome
 from fhirtasks.evaluation.sources import TaskSet, open_tasks
 from fhirtasks.fhir.jsontext import dumps
+from fhirtasks.tasks.floors import FLOORS, floor
 from fhirtasks.tasks.play import open_environment
 from fhirtasks.tasks.types import Task
 

@@ -14,8 +14,8 @@ from evaluation_doubles import NOW, task
 from fhirtasks.episodes.types import Get, Message, Observation, Post, PublicTask, Solver
 from fhirtasks.errors import UserError
 from fhirtasks.evaluation.models import InfrastructureError, endpoint_policy, local_policy, without_thinking
-from fhirtasks.evaluation.orders import orders
-from fhirtasks.evaluation.policies import FLOORS, floor, frequent_answers
+from fhirtasks.tasks.floors import FLOORS, floor, frequent_answers
+from fhirtasks.tasks.orders import orders
 
 BASE = "http://localhost:8080/fhir/"
 

@@ -17,11 +17,11 @@ from fhirtasks.errors import UserError
 from fhirtasks.evaluation import run
 from fhirtasks.evaluation.grade import grade_file
 from fhirtasks.evaluation.models import InfrastructureError
-from fhirtasks.evaluation.policies import FLOORS
 from fhirtasks.evaluation.run import EvaluationConfig, Prompting, ask_policy, evaluate
 from fhirtasks.evaluation.sources import open_tasks
 from fhirtasks.fhir.jsontext import loads
 from fhirtasks.graph.world import World
+from fhirtasks.tasks.floors import FLOORS
 from fhirtasks.tasks.types import Check, Task, Verdict
 
 

@@ -1,25 +1,22 @@
 """The floors: what can be had without reading, or without thinking. Each is a solver of any family; none should pass.
 
-A policy is asked for the next raw text, given the task and the conversation so far; a floor is written as a solver.
-Both see a PublicTask and what the episode shows, nothing else.
+A floor sees a PublicTask and what the episode shows, nothing else. Releases state what the floors reach on their tasks, and
+evaluations print them beside every score.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping
 from typing import Final, TypeAlias
 from urllib.parse import quote
 
-from fhirtasks.episodes.types import Answer, Get, Message, Observation, Post, PublicTask, Solver
+from fhirtasks.episodes.types import Answer, Get, Observation, Post, PublicTask, Solver
 from fhirtasks.errors import UserError
-from fhirtasks.evaluation.orders import orders
 from fhirtasks.fhir.jsontext import Json, dumps, loads
+from fhirtasks.tasks.orders import orders
 from fhirtasks.tasks.types import Task
-
-Policy: TypeAlias = Callable[[PublicTask, Sequence[Message]], str]
-"""The next raw assistant text for this conversation."""
 
 Steps: TypeAlias = Generator[Get | Post, Observation, Answer]
 
