@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from urllib.parse import quote
 
@@ -28,11 +28,15 @@ Raws = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Played:
-    """A correct episode of a task on its world, with what damages need to know about its patient's chart."""
+    """A correct episode of a task on its world, with what damages need to know about its patient's chart.
+
+    ``charts`` holds what is known of patients' results already (see :func:`together`).
+    """
 
     task: Task
     episode: Episode
     world: World
+    charts: Mapping[str, list[Result]] = field(default_factory=dict)
 
     @property
     def clinical(self) -> bool:
@@ -92,9 +96,16 @@ class Played:
 
     def results(self, patient: str, low: int = -FOREVER) -> list[Result]:
         """A patient's results of the task's code up to ``now`` (from ``low`` on), in id order."""
+        if patient in self.charts:
+            found = self.charts[patient]
+        else:
+            found = select([self.case("", patient)], self.world)[""].counted
+        return [one for one in found if one.time is not None and one.time >= low]
+
+    def case(self, key: str, patient: str) -> Case:
+        """What :meth:`results` asks for."""
         now = instant(self.task.now)
-        case = Case("", patient, self.code, now, self.task.scenario, low=low, high=now, newest=False)
-        return select([case], self.world)[""].counted
+        return Case(key, patient, self.code, now, self.task.scenario, high=now, newest=False)
 
     # -- put together again
 
@@ -129,6 +140,18 @@ class Played:
         """GET of a results search, with these further parameters."""
         query = "&".join((f"patient={patient or self.patient_id}", f"code={code or self.code}", *parameters))
         return f"GET {BASE}Observation?{query}"
+
+
+def together(rows: Sequence[tuple[Task, Episode]], world: World) -> list[Played]:
+    """These episodes, ready to be damaged: the results of their patients, and of the others, are found by one query."""
+    played = [Played(task, episode, world) for task, episode in rows]
+    labs = [(n, one) for n, one in enumerate(played) if one.task.family in LABS]
+    patients = [(n, one, {one.patient_id, one.other.id if one.other else ""} - {""}) for n, one in labs]
+    cases = {(n, patient): one.case(f"{n} {patient}", patient) for n, one, both in patients for patient in both}
+    found = select(list(cases.values()), world)
+    for n, one, both in patients:
+        played[n] = replace(one, charts={patient: found[cases[n, patient].key].counted for patient in both})
+    return played
 
 
 def date_parameter(prefix: str, time: str) -> str:

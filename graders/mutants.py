@@ -1,9 +1,8 @@
-"""Damaged copies of correct episodes. Each names the check that it must trip; none is a mistake of form that parsing
-finds.
+"""Damaged copies of correct episodes. Each names the check that it must trip; only those called ``form_`` are mistakes
+of form, which end an episode.
 
 ``KINDS`` is the table of damages: what they are called, which check they trip in either mode (None: the mode's rules
-do not
-mind), and the function that makes them, which gives None where a damage does not apply to an episode.
+do not mind), and the function that makes them, which gives None where a damage does not apply to an episode.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from fhirtasks.tasks.play import replay_task
 from fhirtasks.tasks.types import Task, Verdict
 from graders import Truth, grade
 from graders import mutants_answers as answers
+from graders import mutants_form as form
 from graders import mutants_reading as reading
 from graders import mutants_writes as writes
 from graders.damage import Played, Raws
@@ -102,7 +102,7 @@ _WRITES = {
         "write_type": ("other_type",),
         "write_subject": ("other_subject", "subject_by_number"),
         "write_code": ("other_code", "other_system", "code_as_text"),
-        "write_dose": ("other_dose",),
+        "write_dose": ("other_dose", "other_tier"),
         "write_unit": ("other_unit",),
         "write_rate": ("other_rate", "no_rate"),
         "write_route": ("other_route", "no_route"),
@@ -122,8 +122,10 @@ KINDS: dict[str, Kind] = {
     "unrounded": _kind(_answer(answers.unrounded), "answer", None),
     **_MISSHAPEN,
     **_UNREAD,
+    "value_of_first_page": _kind(reading.value_of_first_page, "answer", "answer"),
     **_WRITES,
     "write_refused": _kind(writes.refused, "write_valid", None),
+    "write_other_shape": _kind(writes.other_shape, "write_valid", None),
     "write_modifier": _kind(writes.modifier, "write_valid", None),
     "write_as_needed": _kind(writes.as_needed, "write_status", None),
     "write_two_codes": _kind(writes.two_codes, "write_code", None),
@@ -138,22 +140,44 @@ KINDS: dict[str, Kind] = {
     "write_note_as_list": _kind(writes.note_as_list, None, "write_text"),
     "write_zulu": _kind(writes.zulu, None, "write_time"),
     "write_double_slash": _kind(writes.double_slash, None, "write_type"),
+    "write_absolute_subject": _kind(writes.absolute_subject, None, "write_subject"),
+    **{
+        f"form_{name}": _kind(getattr(form, name), "protocol", compat)
+        for name, compat in {
+            "thinking": "protocol",
+            "tool_call": "protocol",
+            "prose_before": "protocol",
+            "prose_instead": "protocol",
+            "fenced": None,
+            "two_actions": None,
+            "no_list": None,
+        }.items()
+    },
 }
 
 
 def mutants(task: Task, episode: Episode, world: World) -> Iterator[Mutant]:
     """Every damage that applies to a correct episode of the task."""
     played = Played(task, episode, world)
-    ignored = task.mode == "compat" and _answer_ignored(task, episode)
-    for name, kind in KINDS.items():
-        check = kind.clinical if task.mode == "clinical" else kind.compat
-        if check is None or (ignored and name in {**_WRONG, **_MISSHAPEN}):
-            continue
-        if task.mode == "compat" and name == "empty" and task.kind == "conditional":
-            continue  # the value was only to be checked: [] passes
-        raws = kind.damage(played)
-        if raws is not None and raws != episode.raws:
-            yield Mutant(name, check, raws)
+    for kind in KINDS:
+        made = mutant(played, kind)
+        if made is not None:
+            yield made
+
+
+def mutant(played: Played, name: str) -> Mutant | None:
+    """The damage of this kind to a correct episode; None where it does not apply."""
+    task, episode, kind = played.task, played.episode, KINDS[name]
+    check = kind.clinical if task.mode == "clinical" else kind.compat
+    if check is None:
+        return None
+    if task.mode == "compat":
+        if (name in _WRONG or name in _MISSHAPEN) and _answer_ignored(task, episode):
+            return None
+        if name == "empty" and task.kind == "conditional":
+            return None  # the value was only to be checked: [] passes
+    raws = kind.damage(played)
+    return None if raws is None or raws == episode.raws else Mutant(name, check, raws)
 
 
 def run_mutant(task: Task, world: World, mutant: Mutant, truth: Truth | None = None) -> Verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from decimal import Decimal
 
 from fhirtasks.episodes.text import render
 from fhirtasks.episodes.types import Post
@@ -14,6 +15,8 @@ from fhirtasks.service.service import BASE
 from graders.damage import Played, Raws
 
 CODED = {"MedicationRequest": "medicationCodeableConcept", "ServiceRequest": "code", "Observation": "code"}
+TIERS = ("mild", "moderate", "severe")
+"""Tiers of a protocol, as the slots ``<tier>_dose`` and ``<tier>_hours`` name them."""
 TIMED = {"MedicationRequest": "authoredOn", "ServiceRequest": "authoredOn", "Observation": "effectiveDateTime"}
 
 
@@ -182,6 +185,26 @@ def other_dose(played: Played) -> Raws | None:
     return _edit(played, _dosed(change))
 
 
+def other_tier(played: Played) -> Raws | None:
+    """Dose and time of another tier of the protocol than the one that the value calls for."""
+    slots = played.task.slots
+    tiers = [tuple(Decimal(slots.get(f"{name}_{part}", "0")) for part in ("dose", "hours")) for name in TIERS]
+
+    def change(dosage: Json, dose: Json) -> bool:
+        here = Decimal(dose["doseQuantity"]["value"])
+        others = [one for one in tiers if one[0] not in (here, 0)]
+        if not others:
+            return False
+        amount, hours = min(others, key=lambda one: abs(one[0] - here))
+        for quantity in (dose["doseQuantity"], dose.get("rateRatio", {}).get("numerator", {})):
+            _set(quantity, "value", amount)
+        time = dose["rateRatio"]["denominator"] if "rateRatio" in dose else dose.get("rateQuantity", {})
+        _set(time, "value", hours)
+        return True
+
+    return _edit(played, _dosed(change))
+
+
 def other_unit(played: Played) -> Raws | None:
     """Another unit of the dose, or of every component of a blood pressure."""
 
@@ -319,6 +342,24 @@ def no_category(played: Played) -> Raws | None:
     return _edit(played, lambda body: _drop(body, "category"))
 
 
+# -- the right content in an element of another shape (clinical)
+
+
+def other_shape(played: Played) -> Raws | None:
+    """Text where R4 wants a CodeableConcept, one object where it wants a list; the server refuses it."""
+
+    def change(body: Json) -> bool:
+        if "dosageInstruction" in body:
+            dosage = body["dosageInstruction"][0]
+            return "route" in dosage and _set(dosage, "route", dosage["route"].get("text"))
+        if isinstance(body.get("note"), list):
+            return _set(body, "note", body["note"][0])
+        codings = body[CODED[body["resourceType"]]].get("coding")
+        return bool(codings) and _set(body, CODED[body["resourceType"]], codings[0].get("code"))
+
+    return _edit(played, change)
+
+
 # -- valid, and no longer what was asked for (clinical)
 
 
@@ -384,6 +425,10 @@ def post_in_answer(played: Played) -> Raws | None:
 
 def subject_with_display(played: Played) -> Raws | None:
     return _edit(played, lambda body: _set(body, "subject", {**body["subject"], "display": "the patient"}))
+
+
+def absolute_subject(played: Played) -> Raws | None:
+    return _edit(played, lambda body: _set(body, "subject", {"reference": f"{BASE}{body['subject']['reference']}"}))
 
 
 def route_as_concept(played: Played) -> Raws | None:
