@@ -18,7 +18,7 @@ LAYERS = [
     {"fhirtasks.plugins", "fhirtasks.printing"},
     {"fhirtasks.fhir"},
     {"fhirtasks.graph"},
-    {"fhirtasks.population", "fhirtasks.service"},
+    {"fhirtasks.population", "fhirtasks.service", "fhirtasks.sandbox"},
     {"fhirtasks.episodes"},
     {"fhirtasks.tasks"},
     {"solvers", "graders"},
