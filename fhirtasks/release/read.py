@@ -62,23 +62,25 @@ def open_shard(folder: Path, path: Path, config: str) -> Any:
     return file
 
 
-def row_group(folder: Path, path: Path, config: str, number: int) -> Any:
-    """One row group as a table; :class:`DamagedShard` where its bytes are damaged."""
+def row_group(folder: Path, path: Path, config: str, number: int, columns: tuple[str, ...] | None = None) -> Any:
+    """One row group as a table, whole or some columns of it; :class:`DamagedShard` where its bytes are damaged."""
     import pyarrow as pa
 
     file = open_shard(folder, path, config)
     try:
-        return file.read_row_group(number)
+        return file.read_row_group(number, columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError, ValueError) as error:
         name = path.relative_to(folder).as_posix()
         raise DamagedShard(Failure(f"cannot be read as Parquet: {_line(error)}", file=name, config=config)) from None
 
 
-def tables(folder: Path, config: str, split: str, rows: int) -> Iterator[Any]:
+def tables(
+    folder: Path, config: str, split: str, rows: int, columns: tuple[str, ...] | None = None
+) -> Iterator[Any]:
     """The rows of a config and split as tables of at most so many rows; :class:`DamagedShard` as above."""
     for path in shards_of(folder, config, split):
         for number in range(open_shard(folder, path, config).num_row_groups):
-            table = row_group(folder, path, config, number)
+            table = row_group(folder, path, config, number, columns)
             for start in range(0, len(table), rows):
                 yield table.slice(start, rows)
 

@@ -1,0 +1,54 @@
+"""A few episodes as session traces (the Hub's Session Trace Simple Format), one file each, so that the Hub draws them.
+
+No config of the card names these files, and none of their columns is one that ``datasets`` is asked to guess: they are for
+people. Every message keeps its raw text; what it asks of the server stands beside it as a tool call, to which the reply is
+tied.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from fhirtasks.episodes.text import parse
+from fhirtasks.episodes.types import Get, Post
+from fhirtasks.fhir.jsontext import dumps
+
+FOLDER: Final = "traces"
+HARNESS: Final = "fhirtasks"
+
+
+def traces(rows: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, bytes]]:
+    """Path inside the release and bytes of one trace per ``sft`` row, numbered within their splits."""
+    numbers: Counter[str] = Counter()
+    for row in rows:
+        path = f"{FOLDER}/{row['split']}-{numbers[row['split']]:05d}.jsonl"
+        numbers[row["split"]] += 1
+        yield path, "".join(f"{dumps(line)}\n" for line in _lines(row)).encode()
+
+
+def _lines(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The session's line, then a line per message."""
+    about = {name: row[name] for name in ("family", "branch", "split", "origin", "content_hash")}
+    yield {"type": "session", "harness": HARNESS, "id": row["id"], "name": f"{row['family']}: {row['branch']}", **about}
+    asked = 0
+    waiting = False
+    for message in row["messages"]:
+        role, content = message["role"], message["content"]
+        made: dict[str, Any] = {"role": role, "content": content}
+        if role == "assistant":
+            action = parse(content, row["mode"]) if row["protocol"] == "text" else None
+            waiting = isinstance(action, Get | Post)
+            if isinstance(action, Get | Post):
+                asked += 1
+                call = {"name": type(action).__name__.upper(), "arguments": dumps(_arguments(action))}
+                made["toolCalls"] = [{"id": f"call-{asked}", "function": call}]
+        elif role == "user" and waiting:
+            made = {"role": "tool", "toolCallId": f"call-{asked}", "content": content}
+            waiting = False
+        yield {"type": "message", "message": made}
+
+
+def _arguments(action: Get | Post) -> dict[str, Any]:
+    return {"url": action.url} | ({"body": action.body} if isinstance(action, Post) else {})
