@@ -48,6 +48,8 @@ class Partition:
     protocol: Protocol
     seed: int
     graph: str
+    after: str = ""
+    """Digest of the release that this one extends: its rows' ids and draws are never used again."""
 
     @cached_property
     def rows(self) -> tuple[PlannedRow, ...]:
@@ -75,7 +77,7 @@ class Partition:
 
     def _row(self, family: str, branch: str, index: int) -> PlannedRow:
         version = self.versions[family]
-        space = f"{self.protocol}/{self.mode}"
+        space = f"{self.protocol}/{self.mode}" + (f"/after {self.after}" if self.after else "")
         seed = task_seed(space, family, version, self.split, index, self.seed)
         # The graph is in the id alone: two releases may be mixed, and one that grows keeps what it draws by.
         return PlannedRow(
@@ -83,25 +85,29 @@ class Partition:
         )
 
 
-def split_patients(patients: Iterable[str], seed: int) -> dict[str, list[str]]:
+def split_patients(patients: Iterable[str], seed: int, fixed: Mapping[str, str] | None = None) -> dict[str, list[str]]:
     """Patients by split, decided for each by sha256 of (seed, id): none changes sides as others come.
 
-    Only where a small graph leaves a split with fewer than :data:`LEAST_PATIENTS` does it take the next ones of train,
-    or, where train has none to spare, give it its own.
+    Those in ``fixed`` (patient -> split) stay where they are. Only where a small graph leaves a split with fewer than
+    :data:`LEAST_PATIENTS` does it take the next ones of train that are free to move, or, where there are none to spare,
+    give train its own; a split that then has too few, all fixed, has none.
     """
+    fixed = fixed or {}
     place = {patient: _place(patient, seed) for patient in sorted(patients)}
     ordered = sorted(place, key=lambda patient: (place[patient], patient))
     splits: dict[str, list[str]] = {split: [] for split in SPLITS}
     for patient in ordered:
-        splits[_side(place[patient])].append(patient)
+        splits[fixed.get(patient) or _side(place[patient])].append(patient)
     train = splits[SPLITS[0]]
     for split in SPLITS[1:]:
         lacking = LEAST_PATIENTS - len(splits[split])
-        if 0 < lacking <= len(train) - 2 * LEAST_PATIENTS:
-            splits[split] += train[-lacking:]
-            del train[-lacking:]
+        free = [patient for patient in train if patient not in fixed]
+        if 0 < lacking <= min(len(train) - 2 * LEAST_PATIENTS, len(free)):
+            moved = set(free[-lacking:])
+            splits[split] += free[-lacking:]
+            train[:] = [patient for patient in train if patient not in moved]
         elif lacking > 0:
-            train += splits[split]
+            train += [patient for patient in splits[split] if patient not in fixed]
             splits[split] = []
     return {split: sorted(members) for split, members in splits.items()}
 
@@ -138,6 +144,7 @@ def plan_partitions(
     protocol: Protocol,
     seed: int,
     graph: str,
+    after: str = "",
     rows: int = PARTITION_ROWS,
 ) -> list[Partition]:
     """The partitions of all splits, in the release's order."""
@@ -147,6 +154,7 @@ def plan_partitions(
         mine = tuple(quota for quota in quotas if quota.split == split)
         count = -(-sum(quota.rows for quota in mine) // rows)
         partitions += [
-            Partition(split, number, count, mine, versions, mode, protocol, seed, graph) for number in range(count)
+            Partition(split, number, count, mine, versions, mode, protocol, seed, graph, after)
+            for number in range(count)
         ]
     return partitions

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import duckdb
+
+from fhirtasks.graph.conflicts import rank, read_body
 from fhirtasks.graph.world import World, write_world, write_world_from_charts
+from fhirtasks.leakage.holdouts import Holdouts
 from fhirtasks.leakage.matcher import Matcher
+from fhirtasks.release.read import shards_of
 
 Chart = tuple[str, str, str | None, str]
 
@@ -26,6 +31,73 @@ def make_world(graph: Path, patients: Sequence[str], split: str, out: Path, matc
             world.close()
     finally:
         whole.unlink(missing_ok=True)
+
+
+def unite_worlds(
+    releases: Sequence[Path],
+    patients: Sequence[str],
+    split: str,
+    out: Path,
+    holdouts: Holdouts | None,
+    matcher: Matcher | None,
+) -> None:
+    """Writes the world of these patients from the charts that releases have of the split.
+
+    Of several bodies of one resource the graph's rule (``fhirtasks.graph.conflicts``) says which is current. Other
+    patients' charts are left out, and what is no patient's own but points into them; so is what is held out.
+    """
+    part = out.with_name(out.name + ".part.db")
+    part.unlink(missing_ok=True)
+    try:
+        with duckdb.connect(str(part)) as db:
+            _gather(db, releases, split)
+            for key, current in _several(db):
+                db.execute("DELETE FROM resource WHERE type = ? AND id = ? AND raw <> ?", [*key, current])
+            wanted = set(patients)
+            if holdouts is not None:
+                wanted -= holdouts.excluded_patients(db)
+            _leave_out(db, wanted)
+            cursor = db.execute("SELECT type, id, patient, raw FROM resource")
+            rows = (row for rows in iter(lambda: cursor.fetchmany(2_000), []) for row in rows)
+            clean = rows if matcher is None else (row for row in rows if not matcher.find(row[3]))
+            write_world_from_charts(clean, split, out)
+    finally:
+        part.unlink(missing_ok=True)
+        part.with_name(part.name + ".wal").unlink(missing_ok=True)
+
+
+def conflicts(releases: Sequence[Path], split: str) -> int:
+    """How many resources have different bodies in the releases' charts of a split."""
+    with duckdb.connect() as db:
+        _gather(db, releases, split)
+        return sum(1 for _ in _several(db))
+
+
+def _gather(db: duckdb.DuckDBPyConnection, releases: Sequence[Path], split: str) -> None:
+    """Table ``resource`` (type, id, patient, raw): every chart of the split, equal ones once."""
+    paths = [str(path) for release in releases for path in shards_of(release, "charts", split)]
+    db.execute(
+        "CREATE TABLE resource AS SELECT DISTINCT type, id, patient, raw FROM read_parquet(?::VARCHAR[])", [paths]
+    )
+
+
+def _several(db: duckdb.DuckDBPyConnection) -> Iterator[tuple[tuple[str, str], str]]:
+    """(type, id) of each resource with several texts, and the text that is current."""
+    rows = db.execute(
+        "SELECT type, id, list(raw) FROM resource GROUP BY type, id HAVING count(*) > 1 ORDER BY type, id"
+    ).fetchall()
+    for type_, id_, texts in rows:
+        yield (type_, id_), rank(read_body(text) for text in texts)[0].text
+
+
+def _leave_out(db: duckdb.DuckDBPyConnection, wanted: set[str]) -> None:
+    """Deletes the charts of patients who are not wanted, and what is outside compartments and refers into them."""
+    db.execute("CREATE TEMP TABLE wanted AS SELECT unnest(?::VARCHAR[]) AS id", [sorted(wanted)])
+    db.execute("""CREATE TEMP TABLE gone AS SELECT type || '/' || id AS reference FROM resource
+        WHERE patient IS NOT NULL AND patient NOT IN (FROM wanted)""")
+    db.execute("DELETE FROM resource WHERE patient IS NOT NULL AND patient NOT IN (FROM wanted)")
+    db.execute("""DELETE FROM resource WHERE patient IS NULL AND list_has_any(
+        regexp_extract_all(raw, '"reference":"([^"]*)"', 1), (SELECT coalesce(list(reference), []) FROM gone))""")
 
 
 def charts(world: World, batch: int = 2_000) -> Iterator[list[Chart]]:
