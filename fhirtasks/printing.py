@@ -35,6 +35,7 @@ def load_text(report: dict[str, Any]) -> str:
     lines = [f"{count:>9,}  {name}" for name, count in sorted(report["resources"].items())]
     lines.append(f"{sum(report['resources'].values()):>9,}  resources in the graph")
     lines.append(f"{report['conflicts']:,} conflicts, {report['unresolved_references']:,} unresolved references")
+    lines += [f"note: {note}" for note in report.get("notes", [])]
     lines.append(f"fingerprint {report['fingerprint']}")
     return "\n".join(lines)
 

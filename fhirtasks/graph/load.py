@@ -26,6 +26,7 @@ from fhirtasks.errors import UserError
 from fhirtasks.graph import store
 from fhirtasks.graph.conflicts import settle
 from fhirtasks.graph.edges import build_edges
+from fhirtasks.graph.known import recognise
 from fhirtasks.graph.server import is_server, server_name
 from fhirtasks.graph.stage import Reader, fill
 
@@ -52,7 +53,7 @@ class LoadReport:
     unresolved_references: int
     unresolved_examples: list[dict[str, str]]
     fingerprint: str
-    sources: list[dict[str, str | None]]
+    sources: list[dict[str, Any]]
     skipped: list[str]
 
     def as_json(self) -> dict[str, Any]:
@@ -66,12 +67,14 @@ def load(
     *,
     licence: str | None = None,
     origin: str | None = None,
+    real_patients: bool = False,
     on_conflict: Literal["keep", "error"] = "keep",
     progress: Callable[[str], None] = lambda message: None,
 ) -> LoadReport:
     """Loads files, folders, archives or servers into ``graph``, adding to what it holds.
 
-    ``licence`` and ``origin`` are kept with the sources (None: unknown). With ``on_conflict="error"`` a load that
+    ``licence`` and ``origin`` (None: unknown) and ``real_patients`` are kept with the sources; so is which known
+    collection they are (``known``). With ``on_conflict="error"`` a load that
     brings a further body for a resource is refused. UserError for input that cannot be read, naming file, line and
     reason.
     """
@@ -88,7 +91,8 @@ def load(
             db.execute(f"set temp_directory = {_quoted(folder / 'spill')}")
             db.execute(f"attach {_quoted(made)} as graph (row_group_size {_ROW_GROUP})")
             db.execute("use graph")
-            report = _load(db, sources, graph if old else None, licence, origin, on_conflict, progress)
+            given = (licence, origin, real_patients)
+            report = _load(db, sources, graph if old else None, given, on_conflict, progress)
             db.execute("checkpoint graph")
         finally:
             db.close()
@@ -100,15 +104,14 @@ def _load(
     db: duckdb.DuckDBPyConnection,
     sources: Sequence[str],
     old: Path | None,
-    licence: str | None,
-    origin: str | None,
+    given: tuple[str | None, str | None, bool],
     on_conflict: Literal["keep", "error"],
     progress: Callable[[str], None],
 ) -> LoadReport:
     db.execute(store.SCHEMA)
     if old is not None:
         db.execute(f"attach {_quoted(old)} as old (read_only)")
-    reader = Reader(sources, _number_sources(db, sources, old, licence, origin), progress)
+    reader = Reader(sources, _number_sources(db, sources, old, *given), progress)
     fill(db, reader, old=old is not None)
     if _one(db, "select count(*) from staged where id = ''"):
         # The quick way does not look at single ids; the careful one says where the empty one is.
@@ -143,6 +146,8 @@ def _load(
         fingerprinting = beside.submit(_fingerprint, reading)  # one core each
         db.execute("create index resource_id on resource (id)")
         fingerprint = fingerprinting.result()
+    for number, key in sorted(recognise(db).items()):
+        db.execute("update source set known = ? where source = ?", [key, number])
     db.execute("insert into meta values ('graph_version', ?), ('fingerprint', ?)", [store.VERSION, fingerprint])
     return LoadReport(
         resources=store.counts(db),
@@ -158,16 +163,26 @@ def _load(
 
 
 def _number_sources(
-    db: duckdb.DuckDBPyConnection, sources: Sequence[str], old: Path | None, licence: str | None, origin: str | None
+    db: duckdb.DuckDBPyConnection,
+    sources: Sequence[str],
+    old: Path | None,
+    licence: str | None,
+    origin: str | None,
+    real_patients: bool,
 ) -> list[int]:
-    """Fills ``source`` with old and new ones; a source's number is its place among all, by name, licence and origin."""
+    """Fills ``source`` with old and new ones; a source's number is its place among all, by name, licence and origin.
+
+    Real patients once are real patients ever.
+    """
     names = [server_name(source) if is_server(source) else Path(source).resolve().name for source in sources]
-    rows: set[tuple[Any, ...]] = {(name, licence, origin) for name in names}
+    rows: dict[tuple[Any, ...], bool] = dict.fromkeys(((name, licence, origin) for name in names), real_patients)
     if old is not None:
-        rows.update(db.execute("select name, licence, origin from old.source").fetchall())
+        for *row, real in db.execute("select name, licence, origin, real_patients from old.source").fetchall():
+            rows[tuple(row)] = bool(real) or rows.get(tuple(row), False)
     ordered: list[tuple[Any, ...]] = sorted(rows, key=lambda row: (row[0], row[1] or "", row[2] or ""))
     db.executemany(
-        "insert into source values (?, ?, ?, ?, null)", [(number, *row) for number, row in enumerate(ordered)]
+        "insert into source values (?, ?, ?, ?, ?, null, null)",
+        [(number, *row, rows[row]) for number, row in enumerate(ordered)],
     )
     return [ordered.index((name, licence, origin)) for name in names]
 

@@ -10,7 +10,7 @@ import duckdb
 
 from fhirtasks.errors import UserError
 
-VERSION = "1"
+VERSION = "2"
 """Of the tables below; a graph of another version is loaded anew."""
 
 ORDER = "patient nulls last, type, codes[1] nulls last, date_lo nulls last, id"
@@ -26,7 +26,8 @@ COLUMNS = """type varchar, id varchar using compression zstd, patient varchar, c
 NAMES = "type, id, patient, codes, categories, status, date_lo, date_hi, effective, value, unit, source, raw"
 
 SCHEMA = """
-create table source (source integer, name varchar, licence varchar, origin varchar, notes varchar);
+create table source (
+    source integer, name varchar, licence varchar, origin varchar, real_patients boolean, known varchar, notes varchar);
 create table superseded (type varchar, id varchar, source integer, raw varchar using compression zstd);
 create table pointer (
     type varchar, id varchar using compression zstd, path varchar, reference varchar, kind varchar, target varchar,
@@ -41,9 +42,10 @@ create table deleted (type varchar, id varchar, version bigint, updated bigint);
 create table meta (key varchar, value varchar);
 """
 """``pointer`` keeps what ``edge`` shows: ``target`` is the ``Type/id`` that a reference leads to where it does not
-read so itself, and ``/`` where it is not known. ``source.notes`` names licence and read-me files that lay beside the
-records. ``bundle``, ``full_url`` and ``deleted`` keep what Bundles said beside their resources: which there were,
-what an entry was called, what a history says was deleted.
+read so itself, and ``/`` where it is not known. ``source.real_patients`` is what the person who loaded said, ``known`` the
+key of the collection that ``known`` recognised, ``notes`` names licence and read-me files that lay beside the records.
+``bundle``, ``full_url`` and ``deleted`` keep what Bundles said beside their resources: which there were, what an entry
+was called, what a history says was deleted.
 """
 
 
@@ -86,10 +88,11 @@ def counts(db: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return dict(db.execute("select type, count(*) from resource group by type order by type").fetchall())
 
 
-def sources(db: duckdb.DuckDBPyConnection) -> list[dict[str, str | None]]:
-    """Name, licence, origin and notes of every source, in the order of its number in ``resource.source``."""
-    rows = db.execute("select name, licence, origin, notes from source order by source").fetchall()
-    return [dict(zip(("name", "licence", "origin", "notes"), row, strict=True)) for row in rows]
+def sources(db: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Name, licence, origin, real_patients, known and notes of every source, in the order of ``resource.source``."""
+    names = ("name", "licence", "origin", "real_patients", "known", "notes")
+    rows = db.execute(f"select {', '.join(names)} from source order by source").fetchall()
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def fingerprint(db: duckdb.DuckDBPyConnection) -> str:

@@ -28,7 +28,7 @@ from fhirtasks.synthesis.identity import options, versions
 from fhirtasks.synthesis.jobs import token_counter
 from fhirtasks.synthesis.journal import Journal, journal_of
 from fhirtasks.synthesis.merge import Merged
-from fhirtasks.synthesis.publish import describe, finish
+from fhirtasks.synthesis.publish import describe, finish, stated_sources
 from fhirtasks.synthesis.stages import Stages
 from fhirtasks.tasks.quotas import Quota
 from fhirtasks.tasks.registry import families as registered
@@ -48,13 +48,15 @@ def build(config: BuildConfig, progress: Callable[[str], None] | None = None) ->
     holdouts = read_holdouts(config.holdouts) if config.holdouts else None
     if config.tokenizer is not None:
         token_counter(config.tokenizer)
-    graph = None
+    graph = sources = None
     if config.graph is not None:
         with open_graph(config.graph) as db:
             graph = fingerprint(db)
+        sources, _ = stated_sources(config.graph)
     identity: dict[str, Any] = {
         "options": options(config, families, holdouts),
         "graph": graph,
+        "sources": sources,
         "versions": versions(),
     }
     there = _already_there(config.out, identity)
@@ -127,7 +129,8 @@ def _already_there(out: Path, identity: dict[str, Any]) -> BuildReport | None:
         raise UserError(f"{out} is not empty and holds no release; empty it, or give another --out.")
     manifest = read_manifest(out)
     same = manifest["options"] == identity["options"] and manifest["versions"] == identity["versions"]
-    if not same or identity["graph"] not in (None, manifest.get("graph")):
+    same = same and all(identity[name] in (None, manifest[name]) for name in ("graph", "sources"))
+    if not same:
         raise UserError(f"{out} holds a release of another build; delete it, or give another --out.")
     wrong = file_failures(out, manifest)
     if wrong:

@@ -12,6 +12,7 @@ from fhirtasks.graph.store import open_graph, sources
 from fhirtasks.release.card import NAME as CARD
 from fhirtasks.release.card import card
 from fhirtasks.release.features import FORMAT, SPLITS
+from fhirtasks.release.licences import published, remarks
 from fhirtasks.release.manifest import NAME as MANIFEST
 from fhirtasks.release.manifest import files_of, manifest_bytes
 from fhirtasks.release.writer import Shard, sha256_of
@@ -30,18 +31,19 @@ def describe(
         if family in merged.tokens:
             lengths[family]["tokens"] = _quantiles(merged.tokens[family])
     ordered = sorted(splits, key=SPLITS.index)
+    stated, said = stated_sources(graph)
     return {
         "format": FORMAT,
         "versions": versions(),
         "options": decided,
         "graph": fingerprint,
-        "sources": _sources(graph),
+        "sources": stated,
         "splits": {split: splits[split] for split in ordered},
         "kept": merged.kept(),
         "families": families,
         "unsupported": unsupported,
         "dropped": merged.reasons(),
-        "notes": list(notes),
+        "notes": [*notes, *said],
         "lengths": lengths,
         "row_sets": {
             split: {"episodes": merged.row_sets[split], "charts": splits[split]["world"]} for split in ordered
@@ -63,11 +65,11 @@ def finish(staging: Path, manifest: dict[str, Any], out: Path) -> None:
     _sync(out.parent)
 
 
-def _sources(graph: Path) -> list[dict[str, str | None]]:
-    """Name, licence and origin of each source of a graph, once each."""
+def stated_sources(graph: Path) -> tuple[list[dict[str, Any]], list[str]]:
+    """What the manifest says of a graph's sources, and where it is not what was said at loading."""
     with open_graph(graph) as db:
-        rows = [{name: row[name] for name in ("name", "licence", "origin")} for row in sources(db)]
-    return [row for place, row in enumerate(rows) if row not in rows[:place]]
+        rows = sources(db)
+    return [published(row) for row in rows], remarks(rows)
 
 
 def _quantiles(values: array[int] | None) -> dict[str, int]:

@@ -345,11 +345,8 @@ def test_report_and_store_agree(tmp_path: Path, write: Any) -> None:
     with open_graph(graph) as db:
         assert counts(db) == report.resources
         assert fingerprint(db) == report.fingerprint
-        assert (
-            sources(db)
-            == report.sources
-            == [{"name": "a.ndjson", "licence": "ODbL-1.0", "origin": "doi:10.1/x", "notes": None}]
-        )
+        stated = {"licence": "ODbL-1.0", "origin": "doi:10.1/x", "real_patients": False, "known": None, "notes": None}
+        assert sources(db) == report.sources == [{"name": "a.ndjson", **stated}]
         assert db.execute("select distinct source from resource").fetchall() == [(0,)]
         assert [row[0] for row in db.execute("describe resource").fetchall()] == [
             "type", "id", "patient", "codes", "categories", "status", "date_lo", "date_hi", "effective", "value",
