@@ -205,6 +205,25 @@ def audit(
 
 
 @app.command()
+def diff(
+    before: Annotated[Path, typer.Argument(help="A release folder.")],
+    after: Annotated[Path, typer.Argument(help="A later one.")],
+    regrade: Annotated[
+        bool, typer.Option("--regrade", help="Replay and grade again what left, with this version's code.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what changed between two releases, why rows left, and whether that is a major, minor or patch version."""
+    from fhirtasks.release.changelog import describe
+    from fhirtasks.release.diff import diff as compare
+    from fhirtasks.release.versioning import classify
+
+    found = compare(before, after, regrade=regrade, workers=os.cpu_count() or 1, progress=progress)
+    change = classify(found)
+    show({**change.as_json(), **found.as_json()}, as_json, lambda _: describe(found, change).rstrip())
+
+
+@app.command()
 def serve(
     graph: Graph,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",

@@ -24,8 +24,8 @@ def files_of(shards: Iterable[Shard]) -> dict[str, Any]:
     return {shard.path: {"rows": shard.rows, "bytes": shard.bytes, "sha256": shard.sha256} for shard in shards}
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a release folder. UserError where there is none that this version can read."""
+def read_manifest(folder: Path, any_format: bool = False) -> dict[str, Any]:
+    """The manifest of a release folder, of this version's format unless ``any_format``. UserError where there is none."""
     path = folder / NAME
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder; give the folder of a release.")
@@ -39,7 +39,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise UserError(f"{path} is damaged ({error}); take a whole copy of the release.") from None
     if not right:
         raise UserError(f"{path} is no release's manifest; give the folder of a release.")
-    if version != FORMAT:
+    if version != FORMAT and not any_format:
         raise UserError(
             f"{path} has the format {version!r}, this version reads {FORMAT}; use the fhirtasks that made it."
         )
