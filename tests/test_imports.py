@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # A room may import the rooms before it, and itself. population and service stand beside each other, as do the experts and judges.
 LAYERS = [
     {"fhirtasks.errors"},
-    {"fhirtasks.plugins", "fhirtasks.printing"},
+    {"fhirtasks.plugins", "fhirtasks.printing", "fhirtasks.processes"},
     {"fhirtasks.fhir"},
     {"fhirtasks.graph"},
     {"fhirtasks.population", "fhirtasks.service", "fhirtasks.sandbox"},
@@ -23,6 +23,7 @@ LAYERS = [
     {"fhirtasks.tasks"},
     {"solvers", "graders"},
     {"fhirtasks.benchmarks"},
+    {"fhirtasks.planting"},
     {"fhirtasks.leakage"},
     {"fhirtasks.release"},
     {"fhirtasks.synthesis"},

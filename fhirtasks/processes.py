@@ -1,0 +1,64 @@
+"""Runs jobs in processes of their own. Who does a job changes nothing in what comes of it."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from fhirtasks.errors import UserError
+
+Runner = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[Any]]
+"""Runs a function over jobs and yields the results as they come, in any order."""
+
+
+@contextmanager
+def runner(workers: int) -> Iterator[Runner]:
+    """A runner of so many processes; 1 works here and starts none. UserError if a process is killed."""
+    if workers == 1:
+        yield map
+        return
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from concurrent.futures.process import BrokenProcessPool
+
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_with_parent) as pool:
+
+        def run(function: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[Any]:
+            futures = [pool.submit(function, job) for job in jobs]
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            except BrokenProcessPool:
+                raise UserError(
+                    "A worker process was killed, as happens when memory runs out: run the same command again to go "
+                    "on, with fewer --workers."
+                ) from None
+            finally:
+                for future in futures:
+                    future.cancel()
+
+        yield run
+
+
+def _leave_with_parent() -> None:
+    """A worker whose parent was killed ends too."""
+    parent, leaving = os.getppid(), threading.Event()
+
+    def watch() -> None:
+        while not leaving.wait(0.5):
+            if os.getppid() != parent:
+                os._exit(1)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+
+    def leave() -> None:  # a thread that is still there when Python ends makes DuckDB's bindings complain
+        leaving.set()
+        thread.join()
+
+    atexit.register(leave)
