@@ -1,11 +1,12 @@
-"""Rows of two releases matched by content and by id, with polars: only what differs is ever held in memory.
+"""Rows of two releases matched by content and by id, with polars: of a row that is the same in both, 24 bytes are held.
 
-Texts are compared through polars' 64-bit hashes within one process, and only between rows that a content hash or an id
-has matched.
+Texts are compared through polars' 64-bit hashes within one process.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from fhirtasks.errors import UserError
 LABELS = ("family", "branch", "split", "mode", "protocol", "origin")
 _APART = ("id", "content_hash", "messages")
 _PARTS = ("prompt", "actions", "observations")
-"""What a conversation is made of: its first message, what the assistant said, what it was told after that."""
+"""The parts of a conversation: its first message, what the assistant said, what it was told after that."""
 _KEYS = {"preference": ("id", "mutant", "check"), "privileged": ("id", "turn")}
 """Configs that hold more than ``sft`` decides, and what names a row in them."""
 
@@ -87,17 +88,20 @@ def compare_rows(before: Path, after: Path) -> RowSets:
 
     one, other = scan(before, "sft"), scan(after, "sft")
     common = [name for name in one.collect_schema().names() if name in other.collect_schema().names()]
-    about = pl.struct([name for name in common if name not in _APART]).hash().alias("about")
-    keys = ["content_hash", "id", "about"]
-    slim = [_collect(side.select("content_hash", "id", about)) for side in (one, other)]
+    row = {
+        "content": pl.col("content_hash").hash(),
+        "name": pl.col("id").hash(),
+        "about": pl.struct([name for name in common if name not in _APART]).hash(),
+    }
+    slim = [_collect(side.with_row_index("place").select("place", **row)) for side in (one, other)]
     for side, folder in zip(slim, (before, after), strict=True):
-        if any(side.get_column(name).n_unique() < len(side) for name in ("id", "content_hash")):
+        if any(side.get_column(name).n_unique() < len(side) for name in ("name", "content")):
             raise UserError(f"{folder} repeats ids or contents in sft; see what fhirtasks verify says of it.")
-    lefts = slim[0].join(slim[1], on=keys, how="anti")
-    rights = slim[1].join(slim[0], on=keys, how="anti")
+    lefts = slim[0].join(slim[1], on=list(row), how="anti").get_column("place")
+    rights = slim[1].join(slim[0], on=list(row), how="anti").get_column("place")
     counts = len(slim[0]), len(slim[1])
     del slim
-    left, right = (_details(side, found, common) for side, found in ((one, lefts), (other, rights)))
+    left, right = (_details(folder, places, common) for folder, places in ((before, lefts), (after, rights)))
     same = left.join(right, on="content_hash", suffix="_after", coalesce=False)
     rest = left.join(same, on="content_hash", how="anti"), right.join(same, on="content_hash", how="anti")
     task = rest[0].join(rest[1], on="id", suffix="_after", coalesce=False)
@@ -133,18 +137,16 @@ def compare_config(before: Path, after: Path, config: str) -> dict[str, int]:
 
     if config not in _KEYS or not all(any((folder / config).glob("*.parquet")) for folder in (before, after)):
         return {}
-    sides = []
     schemas = [scan(folder, config).collect_schema().names() for folder in (before, after)]
     common = [name for name in schemas[0] if name in schemas[1]]
     keys = [name for name in _KEYS[config] if name in common]
-    for folder in (before, after):
-        row = pl.struct([name for name in common if name not in keys]).hash().alias("row")
-        found = _collect(scan(folder, config).select(*keys, row))
-        place = pl.int_range(pl.len()).over(keys).alias("place")
-        sides.append(found.with_columns(place))
-    one, other = sides
-    on = [*keys, "place"]
-    both = one.join(other, on=on, suffix="_after")
+    key = pl.struct(keys).hash()
+    row = pl.struct([name for name in common if name not in keys]).hash()
+    place = pl.int_range(pl.len()).over("key")  # a key may name several rows
+    one, other = (
+        _collect(scan(folder, config).select(key=key, row=row)).with_columns(place=place) for folder in (before, after)
+    )
+    both = one.join(other, on=["key", "place"], suffix="_after")
     return {
         "added": len(other) - len(both),
         "removed": len(one) - len(both),
@@ -156,37 +158,65 @@ def scan(folder: Path, config: str) -> Any:
     """A config of a release, of all splits, as a polars LazyFrame. UserError if it has no shard."""
     import polars as pl
 
+    return pl.scan_parquet(shards(folder, config))
+
+
+def shards(folder: Path, config: str) -> list[Path]:
+    """The shards of all splits of a config, in one order. UserError if there is none."""
     paths = sorted((folder / config).glob("*.parquet"))
     if not paths:
         raise UserError(f"{folder} has no {config}; give the folder of a release, whole.")
-    return pl.scan_parquet(paths)
+    return paths
 
 
-def _details(side: Any, found: Any, common: list[str]) -> Any:
-    """Labels, and a hash of each column and part of the conversation, of the rows that were found to differ."""
+def _details(folder: Path, places: Any, common: list[str]) -> Any:
+    """Labels, and a hash of each column and part of the conversation, of the rows at these places of ``sft``."""
+    import numpy as np
     import polars as pl
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     content = pl.element().struct.field("content")
     said = pl.element().struct.field("role") == "assistant"
-    told = pl.col("messages").list.slice(1).list.eval(content.filter(~said))
-    parts = (
-        pl.col("messages").list.first().struct.field("content"),
-        pl.col("messages").list.eval(content.filter(said)),
-        told,
-    )
-    names = side.collect_schema().names()
+    messages = pl.col("messages").list
+    parts = {
+        "prompt": messages.first().struct.field("content"),
+        "actions": messages.eval(content.filter(said)),
+        "observations": messages.slice(1).list.eval(content.filter(~said)),
+    }
     provenance = pl.col("provenance").str
     columns = [
         "id",
         "content_hash",
-        *(pl.col(name) if name in names else pl.lit(None, pl.String).alias(name) for name in LABELS),
+        *LABELS,
         provenance.json_path_match("$.seed").alias("seed"),
         provenance.json_path_match("$.family_version").alias("version"),
         pl.col("task").str.json_decode(pl.Struct({"patients": pl.List(pl.String)})).struct.field("patients"),
         *(pl.col(name).hash().alias(f"#{name}") for name in common if name not in _APART),
-        *(part.hash().alias(f"#{name}") for name, part in zip(_PARTS, parts, strict=True)),
+        *(part.hash().alias(f"#{name}") for name, part in parts.items()),
     ]
-    return _collect(side.join(found.select("id").lazy(), on="id", how="semi").select(columns))
+    nothing = pl.scan_parquet(shards(folder, "sft")).head(0)
+    found = []
+    wanted, first = np.sort(places.to_numpy()), 0
+    with _readable():
+        # One row group in memory at a time: polars would hold the messages of all rows on the way.
+        for path in shards(folder, "sft"):
+            file = pq.ParquetFile(path)
+            for group in range(file.num_row_groups):
+                last = first + file.metadata.row_group(group).num_rows
+                mine = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, last)] - first
+                if len(mine):
+                    rows = pl.from_arrow(file.read_row_group(group).take(pa.array(mine)))
+                    found.append(_labelled(rows).select(columns))
+                first = last
+        return pl.concat(found) if found else _labelled(nothing.collect()).select(columns)
+
+
+def _labelled(rows: Any) -> Any:
+    """The rows with every label: null where another format has not the column."""
+    import polars as pl
+
+    return rows.with_columns(pl.lit(None, pl.String).alias(name) for name in LABELS if name not in rows.columns)
 
 
 def _changed(frame: Any, common: list[str], labels: list[str], same: bool) -> Any:
@@ -208,11 +238,19 @@ def _count(changed: Any, name: str) -> int:
 
 
 def _collect(frame: Any) -> Any:
+    with _readable():
+        return frame.collect(engine="streaming")
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
     import polars as pl
+    import pyarrow as pa
 
     try:
-        return frame.collect(engine="streaming")
-    except (pl.exceptions.PolarsError, OSError) as error:
+        yield
+    except (pl.exceptions.PolarsError, pa.ArrowException, OSError, KeyError) as error:
         raise UserError(
-            f"the rows cannot be compared ({str(error).splitlines()[0][:200]}); see what fhirtasks verify says of both folders."
+            f"the rows cannot be compared ({str(error).splitlines()[0][:200]}); see what fhirtasks verify says of both "
+            "folders."
         ) from None

@@ -335,6 +335,26 @@ def test_what_is_no_row_is_seen_too(name: str, release: Path, copy: Callable[[],
     assert found.rows["unchanged"] == 72
 
 
+def test_configs_that_sft_does_not_decide_are_compared_row_by_row(copy: Callable[[], Path], tmp_path: Path) -> None:
+    folder = copy()
+    shutil.rmtree(folder / "preference", ignore_errors=True)
+    shutil.copytree(folder / "rl", folder / "preference")
+    reseal(folder)
+    later = Path(shutil.copytree(folder, tmp_path / "later"))
+
+    def change(rows: Rows) -> Rows:
+        rows[5]["reference"] += " "
+        return [*rows[1:], {**rows[0], "id": "new"}, {**rows[2], "reference": "once more"}]
+
+    alter(later, "preference", change)
+    found = diff(folder, later)
+    (entry,) = found.configs.values()
+    assert [entry[name] for name in ("added", "removed", "changed")] == [2, 1, 1]
+    assert classify(found).findings == (("minor", "rows of preference: 2 added, 1 removed, 1 changed"),)
+    found = diff(later, folder)
+    assert [found.configs["preference"][name] for name in ("added", "removed", "changed")] == [1, 2, 1]
+
+
 def test_rows_that_left_are_graded_again(
     release: Path, copy: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
