@@ -23,7 +23,7 @@ from fhirtasks.service.service import BASE
 from fhirtasks.tasks.play import open_environment, replay_task
 from fhirtasks.tasks.types import Task, Verdict
 from graders import Truth, grade, probes
-from graders.damage import LABS, Played, Raws, date_parameter
+from graders.damage import LABS, Played, Raws, date_parameter, said_in
 from graders.results import tokens
 from graders.writes import ROUTES, SNOMED
 
@@ -43,8 +43,8 @@ def alternatives(task: Task, episode: Episode, world: World) -> Iterator[Alterna
     played = Played(task, episode, world)
     for kind, variant in KINDS.items():
         raws = variant(played)
-        if raws is not None and raws != episode.raws:
-            yield Alternative(kind, raws)
+        if raws is not None and raws != played.raws:
+            yield Alternative(kind, said_in(task, raws))
 
 
 def run_alternative(task: Task, world: World, alternative: Alternative, truth: Truth | None = None) -> Verdict:
@@ -72,7 +72,7 @@ def _all_pages(played: Played, raw: str) -> Raws:
     environment = open_environment(played.task, played.world)
     raws = [raw]
     while True:
-        observation = environment.step(raws[-1])
+        observation = environment.step(*said_in(played.task, (raws[-1],)))
         links = loads(observation.body).get("link", []) if observation is not None else []
         following = [link["url"] for link in links if link["relation"] == "next"]
         if not following:
@@ -222,7 +222,7 @@ def _bodies(played: Played, change: Callable[[Json], Json]) -> Raws | None:
         render(Post(turn.action.url, change(copy.deepcopy(turn.action.body))))
         if isinstance(turn.action, Post)
         else turn.raw
-        for turn in played.episode.turns
+        for turn in played.turns
     )
 
 
@@ -233,7 +233,7 @@ def pretty_body(played: Played) -> Raws | None:
     def printed(action: Post) -> str:
         return f"POST {action.url}\n{msgspec.json.format(dumps(action.body).encode(), indent=2).decode()}\n"
 
-    return tuple(printed(turn.action) if isinstance(turn.action, Post) else turn.raw for turn in played.episode.turns)
+    return tuple(printed(turn.action) if isinstance(turn.action, Post) else turn.raw for turn in played.turns)
 
 
 def reordered_keys(played: Played) -> Raws | None:

@@ -1,4 +1,7 @@
-"""What mutants and alternatives are made from: a correct episode, taken apart and put together again as raw texts."""
+"""What mutants and alternatives are made from: a correct episode, taken apart and put together again as raw texts.
+
+Damages are written once, in the words of the ``text`` protocol; :func:`said_in` puts them into the task's own.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from urllib.parse import quote
 
-from fhirtasks.episodes.text import render
-from fhirtasks.episodes.types import Episode, Finish, Get, Post
+from fhirtasks.episodes import tools
+from fhirtasks.episodes.text import parse, render
+from fhirtasks.episodes.types import Episode, Finish, Get, Invalid, Post, ToolCall, Turn
 from fhirtasks.fhir.dates import instant
 from fhirtasks.fhir.jsontext import Json
 from fhirtasks.graph.world import World
@@ -42,26 +46,37 @@ class Played:
     def clinical(self) -> bool:
         return self.task.mode == "clinical"
 
-    @property
+    @cached_property
+    def turns(self) -> tuple[Turn, ...]:
+        """The episode's turns, their raw texts in the words of the ``text`` protocol."""
+        if self.task.protocol == "text":
+            return self.episode.turns
+        return tuple(
+            replace(turn, raw=render(turn.action), follows=False)
+            for turn in self.episode.turns
+            if not isinstance(turn.action, Invalid)
+        )
+
+    @cached_property
     def raws(self) -> Raws:
-        return self.episode.raws
+        return tuple(turn.raw for turn in self.turns)
 
     @cached_property
     def gets(self) -> Raws:
-        return tuple(turn.raw for turn in self.episode.turns if isinstance(turn.action, Get))
+        return tuple(turn.raw for turn in self.turns if isinstance(turn.action, Get))
 
     @cached_property
     def posts(self) -> tuple[Post, ...]:
-        return tuple(turn.action for turn in self.episode.turns if isinstance(turn.action, Post))
+        return tuple(turn.action for turn in self.turns if isinstance(turn.action, Post))
 
     @property
     def post_raws(self) -> Raws:
-        return tuple(turn.raw for turn in self.episode.turns if isinstance(turn.action, Post))
+        return tuple(turn.raw for turn in self.turns if isinstance(turn.action, Post))
 
     @property
     def answer(self) -> list[Json]:
         """What FINISH held; [] if that was no list."""
-        last = self.episode.turns[-1].action
+        last = self.turns[-1].action
         return list(last.answer) if isinstance(last, Finish) and isinstance(last.answer, list) else []
 
     @cached_property
@@ -127,7 +142,7 @@ class Played:
         """The episode with the first POST changed for which ``change`` gives another one; None if there is none."""
         changed = False
         raws = []
-        for turn in self.episode.turns:
+        for turn in self.turns:
             raw = turn.raw
             if isinstance(turn.action, Post) and not changed:
                 new = change(turn.action)
@@ -157,3 +172,17 @@ def together(rows: Sequence[tuple[Task, Episode]], world: World) -> list[Played]
 def date_parameter(prefix: str, time: str) -> str:
     """``date=ge2020-…`` with the time percent-encoded."""
     return f"date={prefix}{quote(time, safe='')}"
+
+
+def said_in(task: Task, raws: Raws) -> Raws:
+    """Raw texts of the ``text`` protocol as messages of the task's own. What is no action there is none here either."""
+    return raws if task.protocol == "text" else tuple(_called(raw) for raw in raws)
+
+
+def _called(raw: str) -> str:
+    action = parse(raw, "clinical")
+    if not isinstance(action, Invalid):
+        return tools.render(action, BASE)
+    if action.ends:
+        return tools.raw_message(raw, ())
+    return tools.raw_message("", [ToolCall("fhir_create", {"resource": raw.partition("\n")[2]})])

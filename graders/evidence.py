@@ -2,8 +2,7 @@
 is wrong.
 
 The episode's own requests are replayed over such worlds. If one of them gives the same observations, letter by
-letter, then
-what the episode was shown does not entail its answer.
+letter, then what the episode was shown does not entail its answer.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 
 from fhirtasks.episodes.types import Episode, Get, Post, Turn
 from fhirtasks.graph.world import World
+from fhirtasks.service.service import BASE
 from fhirtasks.tasks.play import open_environment
 from fhirtasks.tasks.types import Task
 from graders import overlay
@@ -28,15 +28,12 @@ def unread(task: Task, episode: Episode, world: World, truth: Truth) -> str:
     first_post = next(created, len(episode.turns))
     turns = episode.turns[:first_post]
     shown = [
-        (turn, turn.action.url, turn.observation.text)
-        for turn in turns
-        if isinstance(turn.action, Get) and turn.observation
+        (turn.action.url, turn.observation.text) for turn in turns if isinstance(turn.action, Get) and turn.observation
     ]
     if not shown:
         return "nothing was read" if first_post == len(episode.turns) else "nothing was read before the first POST"
-    reads = [turn for turn, _, _ in shown]
-    for probe in truth.probes(Read([url for _, url, _ in shown], [text for _, _, text in shown])):
-        if not _notices(task, reads, world, probe):
+    for probe in truth.probes(Read([url for url, _ in shown], [text for _, text in shown])):
+        if not _notices(task, shown, world, probe):
             return f"the episode would look the same if {probe.says}"
     return ""
 
@@ -45,18 +42,17 @@ def _took_effect(turn: Turn) -> bool:
     return turn.observation is not None and turn.observation.status == 201
 
 
-def _notices(task: Task, reads: Sequence[Turn], world: World, probe: Probe) -> bool:
+def _notices(task: Task, reads: Sequence[tuple[str, str]], world: World, probe: Probe) -> bool:
     """Whether these reads show something else in the probe's world.
 
     A strict episode's GETs do not depend on each other (a next link says all that it stands for), so those of the
-    probe's
-    type, where a difference is likely, come first.
+    probe's type, where a difference is likely, come first.
     """
     scenario = overlay.merged(task.scenario, probe.add, probe.hide)
     # The prompt plays no part: an empty template saves making it.
     environment = open_environment(task, world, scenario=scenario, template="")
-    for turn in sorted(reads, key=lambda turn: f"/{probe.type}" not in turn.raw):
-        seen = environment.step(turn.raw)
-        if seen is None or turn.observation is None or seen.text != turn.observation.text:
+    wanted = f"{BASE}{probe.type}"
+    for url, text in sorted(reads, key=lambda read: not read[0].startswith(wanted)):
+        if environment.dispatch(Get(url)).text != text:
             return True
     return False

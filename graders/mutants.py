@@ -21,7 +21,7 @@ from graders import mutants_answers as answers
 from graders import mutants_form as form
 from graders import mutants_reading as reading
 from graders import mutants_writes as writes
-from graders.damage import Played, Raws
+from graders.damage import Played, Raws, said_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ def mutant(played: Played, name: str) -> Mutant | None:
         if name == "empty" and task.kind == "conditional":
             return None  # the value was only to be checked: [] passes
     raws = kind.damage(played)
-    return None if raws is None or raws == episode.raws else Mutant(name, check, raws)
+    return None if raws is None or raws == played.raws else Mutant(name, check, said_in(task, raws))
 
 
 def run_mutant(task: Task, world: World, mutant: Mutant, truth: Truth | None = None) -> Verdict:

@@ -151,9 +151,14 @@ def _other_value(played: Played, patient: str) -> Json:
     """The most recent value in that chart that clearly is not the answer."""
     value = _value(played)
     for one in sorted(played.results(patient), key=lambda one: (one.time or 0, one.id), reverse=True):
-        if one.value is not None and value is not None and abs(Decimal(one.value) - value) > Decimal("0.1"):
+        if one.value is not None and value is not None and abs(Decimal(one.value) - value) > _clear(played):
             return [Decimal(one.value), *([one.effective] if len(played.answer) > 1 else [])]
     return None
+
+
+def _clear(played: Played) -> Decimal:
+    """How far from the answer a number clearly is another: past compat's 0.1 around the mean before it was rounded."""
+    return Decimal("0.1") + Decimal(5).scaleb(-int(played.task.slots.get("decimals", "1")) - 1)
 
 
 def resource_id(played: Played) -> Json:
@@ -188,7 +193,7 @@ def _means(played: Played, of: Callable[[list[Decimal]], Decimal], low: int | No
     if not values:  # compat counts results that lie in the future
         return None
     found = of(values)
-    return [found] if abs(found - value) > (0 if played.clinical else Decimal("0.1")) else None
+    return [found] if abs(found - value) > (0 if played.clinical else _clear(played)) else None
 
 
 def sum_instead(played: Played) -> Json:

@@ -48,7 +48,7 @@ def missing(played: Played) -> Raws | None:
     """The last order is reported and was never placed."""
     if not played.posts:
         return None
-    last = max(n for n, turn in enumerate(played.episode.turns) if isinstance(turn.action, Post))
+    last = max(n for n, turn in enumerate(played.turns) if isinstance(turn.action, Post))
     return (*played.raws[:last], *played.raws[last + 1 :])
 
 

@@ -70,6 +70,8 @@ def _left_refused(episode: Episode) -> str:
     for turn in episode.turns:
         if turn.observation is None or not isinstance(turn.action, Post | Invalid):
             continue
+        if isinstance(turn.action, Invalid) and not turn.action.creates:
+            continue
         type = _posted_type(turn.action)
         if turn.observation.status == 201:
             refused.pop(type, None)

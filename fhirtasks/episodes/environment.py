@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, urlsplit
 
-from fhirtasks.episodes.text import WIRE, parse, prompt, render, result_of
+from fhirtasks.episodes import text, tools
+from fhirtasks.episodes.text import WIRE, prompt, result_of
 from fhirtasks.episodes.types import (
     Action,
     Episode,
@@ -62,6 +63,12 @@ class Environment:
         """The conversation so far, prompt first, assistant text raw."""
         return tuple(self._messages)
 
+    def render(self, action: Get | Post | Finish) -> str:
+        """The raw assistant message that asks for this action in the task's protocol."""
+        if self.task.protocol == "tools":
+            return tools.render(action, self.task.base)
+        return text.render(action)
+
     def step(self, raw: str) -> Observation | None:
         """Carries out one assistant message; None once the episode is over (then :meth:`episode` has the record).
 
@@ -69,16 +76,41 @@ class Environment:
         """
         if self.done:
             raise RuntimeError("the episode is over; open a new environment for another one")
-        action = parse(raw, self.task.mode)
+        if self.task.protocol == "tools":
+            return self._step_tools(raw)
+        action = text.parse(raw, self.task.mode)
         self._messages.append(Message("assistant", raw))
         if isinstance(action, Finish) or (isinstance(action, Invalid) and action.ends):
             self._turns.append(Turn(raw, action, None))
             self._finish(action, raw)
             return None
-        observation = self._dispatch(action)
+        observation = self.dispatch(action)
         self._turns.append(Turn(raw, action, observation))
         self._messages.append(Message("user", observation.text))
         if len(self._turns) >= ROUNDS[self.task.mode]:
+            self.done = True
+            return None
+        return observation
+
+    def _step_tools(self, raw: str) -> Observation | None:
+        """One message of the ``tools`` protocol: all its calls in their order, each answered by a message of its own."""
+        message = tools.assistant_message(raw)
+        self._messages.append(message)
+        if not message.tool_calls:
+            self._turns.append(Turn(raw, Invalid("the message has no tool call"), None))
+            self.done, self._status = True, "agent invalid action"
+            return None
+        observation = None
+        for place, call in enumerate(message.tool_calls):
+            action = tools.parse(call, self.task.base)
+            if isinstance(action, Finish):
+                self._turns.append(Turn(raw, action, None, follows=place > 0))
+                self.done, self._status, self._result = True, "completed", dumps(action.answer)
+                return None
+            observation = self.dispatch(action)
+            self._turns.append(Turn(raw, action, observation, follows=place > 0))
+            self._messages.append(Message("tool", observation.text, name=call.name))
+        if sum(not turn.follows for turn in self._turns) >= ROUNDS[self.task.mode]:
             self.done = True
             return None
         return observation
@@ -95,15 +127,21 @@ class Environment:
         else:
             self._status = "agent invalid action"
 
-    def _dispatch(self, action: Action) -> Observation:
+    def dispatch(self, action: Action) -> Observation:
+        """What an action is answered, outside of the record: a write takes effect, a round is not counted."""
         if isinstance(action, Get):
             return self._get(action.url)
         if isinstance(action, Post):
             # The benchmark's harness sends nothing: whatever is JSON is said to have been executed.
             return Observation(WIRE["post_ok"], 200) if self.task.mode == "compat" else self._post(action)
+        if isinstance(action, Invalid) and self.task.protocol == "tools":
+            return tools.error(action.reason)
         return Observation(WIRE["post_invalid"], 400)
 
     def _get(self, url: str) -> Observation:
+        if self.task.protocol == "tools":
+            response = self.service.request("GET", _quoted(url))
+            return self._told(response)
         if self.task.mode == "compat":
             url += WIRE["format_suffix"]
         error = self._unreachable(url)
@@ -126,6 +164,8 @@ class Environment:
             return Observation(WIRE["post_invalid"], 400)
         sent = _quoted(action.url)
         response = self.service.request("POST", self._address(sent), body)
+        if self.task.protocol == "tools":
+            return self._told(response)
         if response.status >= 400:
             return self._refusal("post_failed", sent, response)
         if response.status != 201:  # a search by POST
@@ -136,13 +176,24 @@ class Environment:
             f"{WIRE['post_ok']}\nStatus {response.status}, Location: {location}", response.status, location
         )
 
+    def _told(self, response: Response) -> Observation:
+        """The reply of a tool: the server's body, or where something was created its status and location."""
+        if response.status == 201:
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            location = headers.get("location", "")
+            return Observation(dumps({"status": response.status, "location": location}), response.status, location)
+        if response.status < 400:
+            return Observation(response.body, response.status, response.body)
+        said = f'{{"status":{response.status},"outcome":{response.body or "null"}}}'
+        return Observation(said, response.status, response.body)
+
     def _refusal(self, sentence: str, url: str, response: Response) -> Observation:
         """An error in the words of Python's requests (HAPI sends no reason: two spaces); our dialect adds the body."""
         side = "Client" if response.status < 500 else "Server"
-        text: str = WIRE[sentence].format(error=f"{response.status} {side} Error:  for url: {url}")
+        said: str = WIRE[sentence].format(error=f"{response.status} {side} Error:  for url: {url}")
         if self.task.mode == "compat":
-            return Observation(text, response.status)
-        return Observation(f"{text}\n{response.body}", response.status, response.body)
+            return Observation(said, response.status)
+        return Observation(f"{said}\n{response.body}", response.status, response.body)
 
     def _unreachable(self, url: str) -> str | None:
         """Why nothing can be asked at this URL, in the words of Python's requests; None if it is our server's.
@@ -189,13 +240,13 @@ def run_solver(solver: Solver, task: PublicTask, environment: Environment) -> Ep
     try:
         action = next(steps)
         while True:
-            observation = environment.step(render(action))
+            observation = environment.step(environment.render(action))
             if observation is None:
                 steps.close()
                 return environment.episode()
             action = steps.send(observation)
     except StopIteration as stop:
-        environment.step(render(Finish(stop.value)))
+        environment.step(environment.render(Finish(stop.value)))
     return environment.episode()
 
 

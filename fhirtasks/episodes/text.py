@@ -69,7 +69,7 @@ def _parse_compat(raw: str) -> Action:
         try:
             return Post(head[4:].strip(), _lenient(body))
         except (ValueError, RecursionError):
-            return Invalid("the text after the first line of the POST is not JSON", ends=False)
+            return Invalid("the text after the first line of the POST is not JSON", ends=False, creates=True)
     if text.startswith("FINISH("):
         try:
             return Finish(_lenient(text[7:-1]))
@@ -83,12 +83,12 @@ def _parse_clinical(raw: str) -> Action:
         return Get(match.group(1))
     if match := _POST.fullmatch(raw):
         try:
-            return Post(match.group(1), _exact(match.group(2)))
+            return Post(match.group(1), exact(match.group(2)))
         except (ValueError, RecursionError):
-            return Invalid("the text after the first line of the POST is not one JSON value", ends=False)
+            return Invalid("the text after the first line of the POST is not one JSON value", ends=False, creates=True)
     if match := _FINISH.fullmatch(raw):
         try:
-            answer = _exact(match.group(1))
+            answer = exact(match.group(1))
         except (ValueError, RecursionError):
             return Invalid("FINISH does not hold JSON")
         return Finish(answer) if isinstance(answer, list) else Invalid("FINISH does not hold a JSON list")
@@ -107,7 +107,7 @@ def _lenient(text: str) -> Json:
     return json.loads(text, parse_float=number)
 
 
-def _exact(text: str) -> Json:
+def exact(text: str) -> Json:
     """One JSON value with exact numbers; ValueError for anything else, a key twice, absurd numbers and absurd nesting."""
 
     def number(digits: str) -> Decimal:
@@ -159,7 +159,8 @@ def prompt(task: PublicTask, *, template: str | None = None, functions: str | No
 
 
 def _own_prompt(task: PublicTask) -> str:
-    return f"{_rules(task.mode, task.base)}\nContext: {task.context}\nQuestion: {task.instruction}"
+    rules = _tool_rules() if task.protocol == "tools" else _rules(task.mode, task.base)
+    return f"{rules}\nContext: {task.context}\nQuestion: {task.instruction}"
 
 
 @cache
@@ -168,3 +169,8 @@ def _rules(mode: Mode, base: str) -> str:
         Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("prompt.md", f"prompt_{mode}.md")
     )
     return rules.replace("<dialect>\n", dialect).replace("<base>", base)
+
+
+@cache
+def _tool_rules() -> str:
+    return Path(__file__).with_name("prompt_tools.md").read_text(encoding="utf-8")

@@ -11,7 +11,8 @@ from typing import Literal, TypeAlias
 
 from fhirtasks.fhir.jsontext import Json
 
-Protocol: TypeAlias = Literal["text"]
+Protocol: TypeAlias = Literal["text", "tools"]
+"""``text``: one action per message as plain text. ``tools``: native tool calls."""
 Mode: TypeAlias = Literal["clinical", "compat"]
 """``clinical``: valid R4, executed writes, meaning. ``compat``: the public benchmark's rules to the letter."""
 
@@ -42,11 +43,13 @@ class Finish:
 class Invalid:
     """Text that is no action of the protocol; ``reason`` is one clause for a report.
 
-    ``ends`` is False for a POST whose body is not JSON: that is answered, and the episode goes on.
+    ``ends`` is False for what is answered and lets the episode go on: a POST whose body is not JSON, a wrong tool call.
     """
 
     reason: str
     ends: bool = True
+    creates: bool = False
+    """Whether something was to be created by it."""
 
 
 Action: TypeAlias = Get | Post | Finish | Invalid
@@ -63,9 +66,21 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A native tool call. ``arguments`` is a JSON object; another value is what a model sent instead."""
+
+    name: str
+    arguments: Json
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    role: Literal["system", "user", "assistant"]
+    """One message of the conversation. Only an assistant's has ``tool_calls``, only a tool's reply the tool's ``name``."""
+
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: tuple[ToolCall, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +97,23 @@ EpisodeStatus: TypeAlias = Literal["completed", "agent invalid action", "task li
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One assistant message, what was parsed from it, and what came back (None after the last one)."""
+    """One action: the raw assistant message that asked for it, what was parsed, what came back (None after the last).
+
+    A message with several tool calls is several turns; ``follows`` is True for all but its first.
+    """
 
     raw: str
     action: Action
     observation: Observation | None
+    follows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Episode:
     """A finished run. ``messages`` is the whole conversation, prompt first, assistant text raw.
 
-    ``result`` is the text inside ``FINISH(...)`` as the dialect cuts it, None unless the status is ``completed``.
+    ``result`` is the text inside ``FINISH(...)`` as the dialect cuts it (of ``finish``: the answer as JSON text), None unless
+    the status is ``completed``.
     """
 
     task_id: str
@@ -106,7 +126,7 @@ class Episode:
     @property
     def raws(self) -> tuple[str, ...]:
         """The raw assistant texts, in order: all that a replay needs."""
-        return tuple(turn.raw for turn in self.turns)
+        return tuple(turn.raw for turn in self.turns if not turn.follows)
 
 
 @dataclass(frozen=True, slots=True)

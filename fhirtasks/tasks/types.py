@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from fhirtasks.episodes.tools import SCHEMAS
 from fhirtasks.episodes.types import Mode, Protocol, PublicTask
 from fhirtasks.fhir.jsontext import Json
 from fhirtasks.graph.scenario import Scenario
@@ -49,6 +50,7 @@ class Task:
         return PublicTask(
             id=self.id, family=self.family, protocol=self.protocol, mode=self.mode, now=self.now,
             instruction=self.instruction, context=self.context, slots=dict(self.slots), base=BASE,
+            tools=SCHEMAS if self.protocol == "tools" else (),
         )  # fmt: skip
 
 
@@ -79,7 +81,8 @@ class Branch:
 class Family:
     """A kind of task. ``sample`` draws one for a branch or returns None if this draw found no case (it is asked again).
 
-    ``missing`` names the resource or code that a world lacks, or returns None where the family can be sampled.
+    ``missing`` names the resource or code that a world lacks, or returns None where the family can be sampled. Compat's
+    rules are those of the ``text`` protocol: another protocol has no compat tasks.
     """
 
     name: str
@@ -90,7 +93,7 @@ class Family:
     sample: Callable[[World, random.Random, str, Mode], Draft | None]
     missing: Callable[[World], str | None]
     modes: tuple[Mode, ...] = ("clinical", "compat")
-    protocols: tuple[Protocol, ...] = ("text",)
+    protocols: tuple[Protocol, ...] = ("text", "tools")
     description: str = ""
 
 

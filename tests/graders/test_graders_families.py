@@ -18,21 +18,22 @@ from fhirtasks.tasks.registry import families
 from fhirtasks.tasks.seeds import rng, task_id, task_seed
 from fhirtasks.tasks.types import Family, Task
 from graders import alternatives, mutants
+from graders.damage import said_in
 from solvers import solver
 
 DRAWS = 12
 Rows = list[tuple[Task, Episode]]
 
 
-def draw(world: World, family: Family, branch: str, mode: str) -> Task | None:
+def draw(world: World, family: Family, branch: str, mode: str, protocol: str = "text") -> Task | None:
     for index in range(DRAWS):
-        at = ("graders-test", family.name, family.version, f"{branch}-{mode}", index, 0)
+        at = ("graders-test", family.name, family.version, f"{branch}-{mode}-{protocol}", index, 0)
         seed = task_seed(*at)
         drawn = family.sample(world, rng(seed), branch, mode)  # type: ignore[arg-type]
         if drawn is not None:
             return Task(
                 id=task_id(*at), family=family.name, version=family.version, domain=family.domain, kind=family.kind,
-                mode=mode, protocol="text", branch=branch, split="train", now=drawn.now, instruction=drawn.instruction,  # type: ignore[arg-type]
+                mode=mode, protocol=protocol, branch=branch, split="train", now=drawn.now, instruction=drawn.instruction,  # type: ignore[arg-type]
                 context=drawn.context, slots=drawn.slots, params=drawn.params, gold=drawn.gold, patients=drawn.patients,
                 scenario=drawn.scenario, difficulty=drawn.difficulty, seed=seed,
             )  # fmt: skip
@@ -41,14 +42,15 @@ def draw(world: World, family: Family, branch: str, mode: str) -> Task | None:
 
 @pytest.fixture(scope="module")
 def rows(population: World) -> Rows:
-    """One task for every family, branch and mode, played by its expert."""
+    """One task for every family, branch, mode and protocol, played by its expert."""
     tasks = [
         task
         for family in families()
         if family.missing(population) is None
         for mode in family.modes
+        for protocol in (family.protocols if mode == "clinical" else ("text",))
         for branch in family.branches
-        if (task := draw(population, family, branch.name, mode)) is not None
+        if (task := draw(population, family, branch.name, mode, protocol)) is not None
     ]
     return [(task, play(task, population, solver(task.family))) for task in tasks]
 
@@ -59,7 +61,7 @@ def truths(rows: Rows, population: World) -> dict[str, graders.Truth]:
 
 
 def where(task: Task) -> str:
-    return f"{task.family} {task.mode} {task.branch}"
+    return f"{task.family} {task.mode} {task.protocol} {task.branch}"
 
 
 def test_every_family_is_there_in_both_modes(rows: Rows) -> None:
@@ -95,7 +97,7 @@ def test_do_nothing_never_passes_in_clinical_mode(
     for task, _ in rows:
         if task.mode == "clinical":
             for finish in ("FINISH([])", "FINISH([-1])", 'FINISH(["Patient not found"])'):
-                episode = replay_task(task, population, [finish])
+                episode = replay_task(task, population, said_in(task, (finish,)))
                 assert not graders.grade(task, episode, population, truths[task.id]).passed, where(task)
 
 
