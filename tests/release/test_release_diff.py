@@ -142,6 +142,15 @@ def record_changed(folder: Path) -> None:
     alter(folder, "charts", change)
 
 
+def record_added(folder: Path) -> None:
+    (patient,) = json.loads(without(row_with_patient(folder))(folder)["task"])["patients"]
+    alter(
+        folder,
+        "charts",
+        lambda rows: rows.append({**next(row for row in rows if row["patient"] == patient), "id": "x", "type": "Flag"}),
+    )
+
+
 def row_with_patient(folder: Path) -> int:
     found: list[int] = []
 
@@ -201,6 +210,7 @@ REMOVED: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "patient gone": (patient_gone, "its patient is in no world", "minor"),
     "patient moved": (patient_moved, "its patient moved to test", "major"),
     "record changed": (record_changed, "its patient's records changed", "minor"),
+    "record added": (record_added, "its patient's records changed", "minor"),
     "family gone": (family_gone, "its family is no longer built", "major"),
     "family unsupported": (
         family_unsupported,
