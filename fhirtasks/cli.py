@@ -25,6 +25,8 @@ from fhirtasks.printing import (
     grade_text,
     load_text,
     progress,
+    pull_text,
+    push_text,
     show,
     verify_text,
 )
@@ -55,11 +57,15 @@ def load(
     graph: Graph,
     licence: Annotated[str | None, typer.Option("--license", help="The sources' licence, an SPDX name.")] = None,
     origin: Annotated[str | None, typer.Option("--origin", help="Where the sources come from; kept with them.")] = None,
+    real_patients: Annotated[
+        bool, typer.Option("--real-patients", help="The records are of real people, de-identified or not.")
+    ] = False,
     on_conflict: Annotated[str, typer.Option(help="Different bodies under one id: keep all, or error.")] = "keep",
     as_json: Json = False,
 ) -> None:
     """Load FHIR R4 records into a graph; loading again, in any order, changes nothing."""
     from fhirtasks.graph.load import load as load_graph
+    from fhirtasks.release.licences import remarks
 
     if on_conflict not in ("keep", "error"):
         raise UserError(f"--on-conflict is {on_conflict!r}; it takes keep or error.")
@@ -68,10 +74,11 @@ def load(
         graph,
         licence=licence,
         origin=origin,
+        real_patients=real_patients,
         on_conflict="error" if on_conflict == "error" else "keep",
         progress=progress,
     )
-    show(report.as_json(), as_json, load_text)
+    show({**report.as_json(), "notes": remarks(report.sources)}, as_json, load_text)
 
 
 @app.command()
@@ -221,6 +228,47 @@ def diff(
     found = compare(before, after, regrade=regrade, workers=os.cpu_count() or 1, progress=progress)
     change = classify(found)
     show({**change.as_json(), **found.as_json()}, as_json, lambda _: describe(found, change).rstrip())
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="A release folder.")],
+    repository: Annotated[str, typer.Argument(help="The dataset on the Hub, ORG/NAME; made if need be.")],
+    tag: Annotated[str, typer.Option("--tag", help="The version, v and three numbers: v1.2.0.")],
+    public: Annotated[bool, typer.Option("--public", help="Make it public, or push to a public one.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at everything, change nothing.")] = False,
+    message: Annotated[str | None, typer.Option("--message", help="The commit's title.")] = None,
+    acknowledge: Annotated[
+        str | None, typer.Option("--acknowledge", help="Who decided, and why, that real patients' records may go out.")
+    ] = None,
+    holdout: Annotated[
+        list[str] | None, typer.Option("--holdout", help="Audit against this too, as audit does; repeat for more.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Publish a release as a version on the Hub: one commit, then the tag; 1 if a dry run finds a check that fails."""
+    from fhirtasks.release.push import push as publish
+
+    report = publish(
+        folder, repository, tag, public=public, dry_run=dry_run, message=message, acknowledge=acknowledge,
+        holdouts=tuple(holdout or ()), progress=progress,
+    )  # fmt: skip
+    show(report.as_json(), as_json, push_text)
+    if not report.ready:
+        raise typer.Exit(1)
+
+
+@app.command()
+def pull(
+    repository: Annotated[str, typer.Argument(help="The dataset on the Hub, ORG/NAME.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder to make.")],
+    tag: Annotated[str | None, typer.Option("--tag", help="The version; main without it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Download a version of a release and compare every hash; the folder appears whole or not at all."""
+    from fhirtasks.release.pull import pull as download
+
+    show(download(repository, out, tag=tag, progress=progress).as_json(), as_json, pull_text)
 
 
 @app.command()

@@ -74,6 +74,30 @@ def verify_text(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def push_text(report: dict[str, Any]) -> str:
+    lines = [f"{'ok' if check['passed'] else 'NO':<4}{check['name']}: {check['detail']}" for check in report["checks"]]
+    lines += [f"note: {warning}" for warning in report["warnings"]]
+    lines += [f"{size:>14,}  {name}" for name, size in report["upload"].items()]
+    lines += [f"{'delete':>14}  {name}" for name in report["delete"]]
+    made = " (a new repository)" if report["creates"] else ""
+    after = f"after {report['previous']}" if report["previous"] else "the first version"
+    total = f"{len(report['upload']):,} files to upload, {sum(report['upload'].values()):,} bytes"
+    lines.append(f"{total}; {report['unchanged']:,} unchanged, {len(report['delete']):,} to delete")
+    where = f"{report['url']}, {'private' if report['private'] else 'public'}{made}, {after}"
+    if report["dry_run"]:
+        refused = "" if all(check["passed"] for check in report["checks"]) else "it would be refused; "
+        lines.append(f"dry run, nothing was changed: {refused}{report['tag']} to {where}")
+    else:
+        lines.append(f"pushed {report['tag']} (commit {report['commit'][:12]}) to {where}")
+    return "\n".join(lines)
+
+
+def pull_text(report: dict[str, Any]) -> str:
+    size = f"{report['files']:,} files, {report['bytes']:,} bytes, {report['kept']:,} trajectories"
+    what = f"{report['repository']} {report['tag'] or 'main'} (commit {report['commit'][:12]})"
+    return f"pulled {what} to {report['folder']}: {size}, every hash as its manifest says"
+
+
 def grade_text(rows: list[dict[str, Any]]) -> str:
     lines = []
     for row in rows:

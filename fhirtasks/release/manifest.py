@@ -12,6 +12,8 @@ from fhirtasks.release.features import FORMAT
 from fhirtasks.release.writer import Shard, sha256_of
 
 NAME = "manifest.json"
+AT_PUSH = ("CHANGELOG.md", "VERSIONS.json")
+"""What a push writes beside the release: the manifest, which is older, does not list it."""
 
 
 def manifest_bytes(manifest: dict[str, Any]) -> bytes:
@@ -74,7 +76,8 @@ _SPLIT: dict[str, type] = {"patients": int, "resources": int, "rows": int, "worl
 
 
 def file_failures(folder: Path, manifest: dict[str, Any], hashes: bool = True) -> list[dict[str, Any]]:
-    """Files that are missing, extra or (with ``hashes``) changed. Hidden ones (.git, .cache) do not count."""
+    """Files that are missing, extra or (with ``hashes``) changed. Hidden ones (.git, .cache) and what a push wrote do not
+    count."""
     failures = []
     listed = manifest["files"]
     for path in sorted(listed):
@@ -86,6 +89,6 @@ def file_failures(folder: Path, manifest: dict[str, Any], hashes: bool = True) -
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()
         hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if file.is_file() and not hidden and name not in listed and name != NAME:
+        if file.is_file() and not hidden and name not in listed and name not in (NAME, *AT_PUSH):
             failures.append({"file": name, "problem": "is not in the manifest"})
     return failures
