@@ -54,7 +54,7 @@ class Played:
         return tuple(
             replace(turn, raw=render(turn.action), follows=False)
             for turn in self.episode.turns
-            if not isinstance(turn.action, Invalid)
+            if isinstance(turn.action, Get | Post | Finish)
         )
 
     @cached_property

@@ -31,6 +31,7 @@ from fhirtasks.episodes.types import (
 from fhirtasks.fhir.jsontext import dumps
 
 if TYPE_CHECKING:
+    from fhirtasks.episodes.code import CodeEnvironment
     from fhirtasks.service.bundle import Response
     from fhirtasks.service.service import Service
 
@@ -234,7 +235,7 @@ def _quoted(url: str) -> str:
     return url if _NEEDS_NO_QUOTE.fullmatch(url) else quote(url, safe=_URL_SAFE, errors="replace")
 
 
-def run_solver(solver: Solver, task: PublicTask, environment: Environment) -> Episode:
+def run_solver(solver: Solver, task: PublicTask, environment: Environment | CodeEnvironment) -> Episode:
     """Plays an expert: every action goes out as raw text and comes back as the observation of that text."""
     steps = solver(task)
     try:
@@ -250,7 +251,7 @@ def run_solver(solver: Solver, task: PublicTask, environment: Environment) -> Ep
     return environment.episode()
 
 
-def replay(environment: Environment, raws: Iterable[str]) -> Episode:
+def replay(environment: Environment | CodeEnvironment, raws: Iterable[str]) -> Episode:
     """Plays recorded raw texts; those after the end of the episode are left out: it would never have met them."""
     for raw in raws:
         if environment.done:

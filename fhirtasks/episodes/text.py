@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from fhirtasks.episodes.types import Action, Finish, Get, Invalid, Mode, Post, PublicTask
+from fhirtasks.episodes.types import Finish, Get, Invalid, Mode, Post, PublicTask, ServerAction
 from fhirtasks.errors import UserError
 from fhirtasks.fhir.jsontext import Json, dumps, unique_keys
 
@@ -38,7 +38,7 @@ def render(action: Get | Post | Finish) -> str:
     return f"FINISH({dumps(action.answer)})"
 
 
-def parse(raw: str, dialect: Mode) -> Action:
+def parse(raw: str, dialect: Mode) -> ServerAction:
     """What a raw assistant text asks for. Never raises: what is no action is :class:`Invalid`."""
     return _parse_compat(raw) if dialect == "compat" else _parse_clinical(raw)
 
@@ -60,7 +60,7 @@ def result_of(raw: str, dialect: Mode) -> str:
     return match.group(1)
 
 
-def _parse_compat(raw: str) -> Action:
+def _parse_compat(raw: str) -> ServerAction:
     text = cleaned(raw)
     if text.startswith("GET"):
         return Get(text[3:].strip())
@@ -78,7 +78,7 @@ def _parse_compat(raw: str) -> Action:
     return Invalid("the message does not start with GET, POST or FINISH(")
 
 
-def _parse_clinical(raw: str) -> Action:
+def _parse_clinical(raw: str) -> ServerAction:
     if match := _GET.fullmatch(raw):
         return Get(match.group(1))
     if match := _POST.fullmatch(raw):
@@ -159,7 +159,7 @@ def prompt(task: PublicTask, *, template: str | None = None, functions: str | No
 
 
 def _own_prompt(task: PublicTask) -> str:
-    rules = _tool_rules() if task.protocol == "tools" else _rules(task.mode, task.base)
+    rules = _rules(task.mode, task.base) if task.protocol == "text" else _tool_rules(task.protocol)
     return f"{rules}\nContext: {task.context}\nQuestion: {task.instruction}"
 
 
@@ -172,5 +172,5 @@ def _rules(mode: Mode, base: str) -> str:
 
 
 @cache
-def _tool_rules() -> str:
-    return Path(__file__).with_name("prompt_tools.md").read_text(encoding="utf-8")
+def _tool_rules(protocol: str) -> str:
+    return Path(__file__).with_name(f"prompt_{protocol}.md").read_text(encoding="utf-8")

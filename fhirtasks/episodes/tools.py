@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fhirtasks.episodes.text import exact
-from fhirtasks.episodes.types import Action, Finish, Get, Invalid, Message, Observation, Post, ToolCall
+from fhirtasks.episodes.types import Finish, Get, Invalid, Message, Observation, Post, ServerAction, ToolCall
 from fhirtasks.fhir.jsontext import Json, dumps
 
 SCHEMAS: Final[tuple[dict[str, Any], ...]] = tuple(
@@ -67,7 +67,7 @@ def render(action: Get | Post | Finish, base: str) -> str:
     return raw_message("", [_call_of(action, base)])
 
 
-def parse(call: ToolCall, base: str) -> Action:
+def parse(call: ToolCall, base: str) -> ServerAction:
     """What a call asks for. Never raises: what cannot be carried out is :class:`Invalid` with the remedy as its reason."""
     wanted = PARAMETERS.get(call.name)
     if wanted is None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from fhirtasks.fhir.jsontext import Json
 
-Protocol: TypeAlias = Literal["text", "tools"]
-"""``text``: one action per message as plain text. ``tools``: native tool calls."""
+Protocol: TypeAlias = Literal["text", "tools", "code"]
+"""``text``: one action per message as plain text. ``tools``: the same as native tool calls. ``code``: CodeAct."""
 Mode: TypeAlias = Literal["clinical", "compat"]
 """``clinical``: valid R4, executed writes, meaning. ``compat``: the public benchmark's rules to the letter."""
 
@@ -33,8 +33,16 @@ class Post:
 
 
 @dataclass(frozen=True, slots=True)
+class Call:
+    """A call of one of the ``code`` protocol's tools but the last one."""
+
+    name: str
+    arguments: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
 class Finish:
-    """End with an answer: a JSON list."""
+    """End with an answer: a JSON list; in the ``code`` protocol an object of type, value, unit and evidence."""
 
     answer: Json
 
@@ -52,8 +60,10 @@ class Invalid:
     """Whether something was to be created by it."""
 
 
-Action: TypeAlias = Get | Post | Finish | Invalid
-Answer: TypeAlias = list[Json]
+ServerAction: TypeAlias = Get | Post | Finish | Invalid
+"""What the ``text`` and ``tools`` protocols can say."""
+Action: TypeAlias = ServerAction | Call
+Answer: TypeAlias = list[Json] | dict[str, Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,5 +156,5 @@ class PublicTask:
     tools: tuple[Json, ...] = ()
 
 
-Solver: TypeAlias = Callable[[PublicTask], Generator[Get | Post, Observation, Answer]]
-"""Yields actions, is sent observations, returns the answer (which the environment turns into FINISH)."""
+Solver: TypeAlias = Callable[[PublicTask], Generator[Any, Observation, Answer]]
+"""Yields actions (Get and Post; in ``code`` Call), is sent observations, returns the answer, which ends the episode."""

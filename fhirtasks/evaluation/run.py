@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import solvers
+from fhirtasks.episodes.code import CodeEnvironment
 from fhirtasks.episodes.environment import Environment, run_solver
 from fhirtasks.episodes.types import Solver
 from fhirtasks.errors import UserError
@@ -68,7 +69,8 @@ def evaluate(config: EvaluationConfig, progress: Progress | None = None) -> Eval
             runs = _runs(name, config, source, tasks, prompting)
             outcomes[name] = _collected(runs, name, len(tasks), progress)
     if config.out is not None:
-        write_transcripts(config.out, outcomes[policies[0]])
+        who = config.model if policies[0] == "model" else policies[0]
+        write_transcripts(config.out, outcomes[policies[0]], who or "")
     return EvaluationReport(policies, outcomes, source.benchmark)
 
 
@@ -92,11 +94,11 @@ def ask_policy(
     """Every task by a policy, in order, several conversations at a time; only the asking happens in threads."""
     outcomes: dict[int, Outcome] = {}
     waiting = iter(enumerate(tasks))
-    asked: dict[Future[str], tuple[int, Environment]] = {}
+    asked: dict[Future[str], tuple[int, Environment | CodeEnvironment]] = {}
     due = 0
     with ThreadPoolExecutor(concurrency) as pool:
 
-        def ask(index: int, environment: Environment) -> None:
+        def ask(index: int, environment: Environment | CodeEnvironment) -> None:
             asked[pool.submit(policy, environment.task, environment.messages)] = (index, environment)
 
         while True:
@@ -121,15 +123,15 @@ def ask_policy(
                 due += 1
 
 
-def write_transcripts(out: Path, outcomes: Sequence[Outcome]) -> None:
-    """One JSON line per episode: id and messages, assistant text raw. The file appears whole or not at all."""
+def write_transcripts(out: Path, outcomes: Sequence[Outcome], who: str) -> None:
+    """One JSON line per episode: id, model and messages, assistant text raw. The file appears whole or not at all."""
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
         with partial.open("w", encoding="utf-8") as file:
             for episode in (outcome.episode for outcome in outcomes):
                 if episode is not None:
                     messages = [{"role": message.role, "content": message.content} for message in episode.messages]
-                    file.write(dumps({"id": episode.task_id, "messages": messages}) + "\n")
+                    file.write(dumps({"id": episode.task_id, "model": who, "messages": messages}) + "\n")
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, out)
@@ -151,11 +153,11 @@ def _runs(
     return ask_policy(tasks, source, local_policy(config.model), prompting, 1)
 
 
-def _opened(task: Task, source: TaskSet, prompting: Prompting) -> Environment:
+def _opened(task: Task, source: TaskSet, prompting: Prompting) -> Environment | CodeEnvironment:
     return open_environment(task, source.world(task), template=prompting.template, functions=prompting.functions)
 
 
-def _judged(task: Task, source: TaskSet, environment: Environment, error: str = "") -> Outcome:
+def _judged(task: Task, source: TaskSet, environment: Environment | CodeEnvironment, error: str = "") -> Outcome:
     episode = environment.episode()
     return Outcome(task, episode, source.grade(task, episode), error)
 

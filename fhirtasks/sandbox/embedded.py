@@ -7,9 +7,12 @@ nothing to close off. Clock, randomness and hashing are fixed. What it cannot do
 
 from __future__ import annotations
 
+import atexit
+import os
 import re
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Literal
@@ -144,3 +147,21 @@ def _readable(traceback: str) -> str:
     if len(lines) > _FRAMES + 4:
         lines = [*lines[:3], "  …", *lines[-_FRAMES:]]
     return "\n".join(lines)
+
+
+def run_once(code: str, names: Mapping[str, Json], *, now: str, seed: str) -> Execution:
+    """Runs code in a fresh namespace of this process's own sandbox, which is started on the first call."""
+    session = _own(os.getpid()).session(now, seed)
+    try:
+        return session.run(code, names)
+    finally:
+        session.close()
+
+
+@lru_cache(maxsize=1)
+def _own(process: int) -> EmbeddedSandbox:
+    """One sandbox per process: workers that a fork took along belong to the parent."""
+    box = EmbeddedSandbox()
+    box.__enter__()
+    atexit.register(box.__exit__, None, None, None)
+    return box

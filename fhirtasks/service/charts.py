@@ -69,6 +69,7 @@ class Charts:
         self._charts: OrderedDict[str, tuple[dict[str, Table], int]] = OrderedDict()
         self._bytes = 0
         self._people: Table | None = None
+        self._identifiers: dict[str, dict[str, list[str]]] = {}
         self._records: OrderedDict[tuple[str, str], Record | None] = OrderedDict()
         self._scans: OrderedDict[Any, Found] = OrderedDict()
         self._recent: OrderedDict[Any, Found] = OrderedDict()
@@ -132,6 +133,23 @@ class Charts:
         while len(self._records) > _BATCH:
             self._records.popitem(last=False)
         return record
+
+    def identified(self, type: str, token: str) -> list[str]:
+        """Ids of the resources of this type with the identifier ``system|value``; one index per type, on first touch."""
+        index = self._identifiers.get(type)
+        if index is None:
+            index = self._identifiers[type] = {}
+            rows = self._db.execute(
+                """SELECT id, i->>'system', i->>'value' FROM (
+                    SELECT id, unnest(json_extract(raw, '$.identifier[*]')) AS i FROM resource WHERE type = ?)
+                ORDER BY id""",
+                [type],
+            ).fetchall()
+            for id, system, value in rows:
+                for known in {f"{system or ''}|{value}", str(value)}:
+                    if id not in index.setdefault(known, []):
+                        index[known].append(id)
+        return index.get(token, [])
 
     def in_memory(self, query: Query, patients: frozenset[str] | None, now: int | None) -> Found:
         """Matches among all Patients, or in the charts of ``patients``; in id order.

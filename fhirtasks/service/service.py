@@ -15,7 +15,7 @@ from fhirtasks.fhir.dates import instant
 from fhirtasks.fhir.hapi import pretty
 from fhirtasks.fhir.jsontext import minify
 from fhirtasks.fhir.r4types import RESOURCE_TYPES
-from fhirtasks.fhir.references import parse_reference
+from fhirtasks.fhir.references import identifier_token, parse_reference
 from fhirtasks.graph.scenario import Scenario
 from fhirtasks.graph.world import World
 from fhirtasks.service.bundle import CONTENT_TYPE, Response, outcome, resource_text, searchset
@@ -177,6 +177,40 @@ class Service:
         if version is not None and version != "1":
             raise SearchError(404, "not-found", f"Version {version} of {type}/{id} is not known.")
         return Response(200, body=resource_text(record, printed=self.style == "hapi"))
+
+    def compartment(self, patient: str) -> dict[str, list[Record]]:
+        """Everything of a patient that is seen now, by type in alphabetical order, each in the order of ids."""
+        found = {
+            type: [r for r in table.records if (type, r.id) not in self._gone and self._seen(r)]
+            for type, table in self._charts.chart(patient).items()
+        }
+        for type, records in self._added.items():
+            mine = [record for record in records if record.patient == patient]
+            found[type] = sorted([*found.get(type, []), *mine], key=lambda record: record.id)
+        return {type: found[type] for type in sorted(found) if found[type]}
+
+    def resolve(self, reference: str) -> Record | None:
+        """The resource that a reference means, if it is seen now: literal, absolute, urn:uuid, or by identifier."""
+        parsed = parse_reference(reference)
+        if parsed.kind == "conditional":
+            token = identifier_token(parsed)
+            return None if token is None or parsed.type is None else self._identified(parsed.type, token)
+        if parsed.id is not None and parsed.type is not None:
+            return self._find(parsed.type, parsed.id)
+        if parsed.kind == "urn":
+            id = reference.rpartition(":")[2]
+            for type in self._charts.types:
+                if (record := self._find(type, id)) is not None:
+                    return record
+        return None
+
+    def _identified(self, type: str, token: str) -> Record | None:
+        """The one resource of this type with this identifier; None where there is none or more than one."""
+        found = [record for id in self._charts.identified(type, token) if (record := self._find(type, id)) is not None]
+        return found[0] if len(found) == 1 else None
+
+    def _seen(self, record: Record) -> bool:
+        return self._now_us is None or record.available <= self._now_us
 
     def _find(self, type: str, id: str) -> Record | None:
         for record in self._added.get(type, ()):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fhirtasks.episodes.text import parse, render
-from fhirtasks.episodes.types import Action, Invalid, Mode
+from fhirtasks.episodes.types import Invalid, Mode, ServerAction
 
 CLEANINGS: Final = ("reasoning", "template token", "tag", "code fence", "white space")
 """The names of what can be cleaned, in the order that a row's provenance lists them."""
@@ -75,7 +75,7 @@ def clean(raw: str, dialect: Mode) -> Cleaned:
     return Cleaned(text, tuple(name for name in CLEANINGS if name in found))
 
 
-def same_action(one: Action, other: Action) -> bool:
+def same_action(one: ServerAction, other: ServerAction) -> bool:
     """Whether two actions ask for the same, to the digit."""
     if isinstance(one, Invalid) or isinstance(other, Invalid):
         return one == other

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
+from fhirtasks.episodes.code import CodeEnvironment
 from fhirtasks.episodes.environment import Environment, replay, run_solver
 from fhirtasks.episodes.types import Episode, Solver
 from fhirtasks.graph.scenario import Scenario
 from fhirtasks.graph.world import World
+from fhirtasks.sandbox.embedded import run_once
 from fhirtasks.service.service import Service
 from fhirtasks.tasks.types import Task
 
@@ -19,7 +22,7 @@ def open_environment(
     scenario: Scenario | None = None,
     template: str | None = None,
     functions: str | None = None,
-) -> Environment:
+) -> Environment | CodeEnvironment:
     """A fresh episode of the task. ``scenario`` takes the place of the task's own (for what-if worlds of a grader)."""
     service = Service(
         world,
@@ -28,6 +31,8 @@ def open_environment(
         scenario=task.scenario if scenario is None else scenario,
         style="hapi" if task.mode == "compat" else "compact",
     )
+    if task.protocol == "code":
+        return CodeEnvironment(task.public(), service, partial(run_once, now=task.now, seed=task.id))
     return Environment(task.public(), service, template=template, functions=functions)
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
-from fhirtasks.episodes.tools import SCHEMAS
+from fhirtasks.episodes import code, tools
 from fhirtasks.episodes.types import Mode, Protocol, PublicTask
 from fhirtasks.fhir.jsontext import Json
 from fhirtasks.graph.scenario import Scenario
 from fhirtasks.graph.world import World
 from fhirtasks.service.service import BASE
+
+TOOLS: Final[dict[Protocol, tuple[dict[str, Json], ...]]] = {"text": (), "tools": tools.SCHEMAS, "code": code.SCHEMAS}
+"""What each protocol offers: the schema objects that prompts, rows and servers show."""
 
 Kind: TypeAlias = Literal["query", "action", "conditional"]
 
@@ -50,7 +53,7 @@ class Task:
         return PublicTask(
             id=self.id, family=self.family, protocol=self.protocol, mode=self.mode, now=self.now,
             instruction=self.instruction, context=self.context, slots=dict(self.slots), base=BASE,
-            tools=SCHEMAS if self.protocol == "tools" else (),
+            tools=TOOLS[self.protocol],
         )  # fmt: skip
 
 

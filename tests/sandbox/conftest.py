@@ -3,12 +3,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from sandbox_support import NOW, QUICK
 
 from fhirtasks.sandbox.embedded import EmbeddedSandbox, EmbeddedSession
-from fhirtasks.sandbox.execution import Limits
-
-NOW = "2141-03-05T08:30:00-05:00"
-QUICK = Limits(seconds=0.5, memory=64 << 20)
 
 
 @pytest.fixture(scope="session")

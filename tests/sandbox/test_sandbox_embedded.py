@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from conftest import NOW, QUICK
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sandbox_support import NOW, QUICK
 
 from fhirtasks.sandbox.embedded import EmbeddedSandbox, EmbeddedSession
 from fhirtasks.sandbox.execution import Capture, Limits

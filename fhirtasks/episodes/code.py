@@ -1,0 +1,228 @@
+"""The ``code`` protocol: fetch resources, compute over them in a sandbox, submit a typed answer.
+
+Tool calls travel as in the ``tools`` protocol. Fetched resources stay until the episode ends, merged by id; a run of Python
+gets them anew each time, so that what it does to them is not kept. Errors name the remedy and end nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from fhirtasks.episodes import chart
+from fhirtasks.episodes.text import exact, prompt
+from fhirtasks.episodes.tools import assistant_message, raw_message
+from fhirtasks.episodes.types import (
+    Action,
+    Call,
+    Episode,
+    EpisodeStatus,
+    Finish,
+    Invalid,
+    Message,
+    Observation,
+    PublicTask,
+    ToolCall,
+    Turn,
+)
+from fhirtasks.fhir.jsontext import Json, dumps
+from fhirtasks.sandbox.execution import Execution
+from fhirtasks.service.service import Service
+
+SCHEMAS: Final[tuple[dict[str, Any], ...]] = tuple(
+    json.loads(Path(__file__).with_name("code_tools.json").read_text(encoding="utf-8"))
+)
+PARAMETERS: Final[dict[str, dict[str, dict[str, Any]]]] = {
+    schema["function"]["name"]: schema["function"]["parameters"]["properties"] for schema in SCHEMAS
+}
+"""Tool -> parameter -> its schema; every parameter is required."""
+
+ROUNDS: Final = 24
+"""Assistant messages that an episode may have."""
+REFERENCES: Final = 200
+"""References that one call may fetch."""
+
+Runner = Callable[[str, Mapping[str, Json]], Execution]
+"""Runs code with these names bound."""
+
+
+class CodeEnvironment:
+    """One episode of the ``code`` protocol over one service. ``run`` executes Python in a fresh namespace."""
+
+    def __init__(self, task: PublicTask, service: Service, run: Runner) -> None:
+        self.task = task
+        self.service = service
+        self.prompt = prompt(task)
+        self.done = False
+        self.resources: dict[str, dict[str, Any]] = {}
+        self.reproducible = True
+        self._run = run
+        self._messages = [Message("user", self.prompt)]
+        self._turns: list[Turn] = []
+        self._status: EpisodeStatus = "task limit reached"
+        self._result: str | None = None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation so far, prompt first."""
+        return tuple(self._messages)
+
+    def render(self, action: Call | Finish, content: str = "") -> str:
+        """The raw assistant message of an action; ``content`` is what is said beside the call."""
+        return raw_message(content, [_call_of(action)])
+
+    def step(self, raw: str) -> Observation | None:
+        """Carries out one assistant message; None once the episode is over."""
+        if self.done:
+            raise RuntimeError("the episode is over; open a new environment for another one")
+        message = assistant_message(raw)
+        self._messages.append(message)
+        if not message.tool_calls:
+            self._turns.append(Turn(raw, Invalid("the message has no tool call"), None))
+            self.done, self._status = True, "agent invalid action"
+            return None
+        observation = None
+        for place, call in enumerate(message.tool_calls):
+            action = parse(call)
+            if isinstance(action, Finish):
+                self._turns.append(Turn(raw, action, None, follows=place > 0))
+                self.done, self._status, self._result = True, "completed", dumps(action.answer)
+                return None
+            observation = self.dispatch(action)
+            self._turns.append(Turn(raw, action, observation, follows=place > 0))
+            self._messages.append(Message("tool", observation.text, name=call.name))
+        if sum(not turn.follows for turn in self._turns) >= ROUNDS:
+            self.done = True
+            return None
+        return observation
+
+    def episode(self) -> Episode:
+        """The record. An episode that was left before its end has the status ``task limit reached``."""
+        return Episode(self.task.id, self.messages, tuple(self._turns), self._status, self._result)
+
+    def dispatch(self, action: Action) -> Observation:
+        """What an action is answered, outside of the record."""
+        if isinstance(action, Invalid):
+            return _error(action.reason)
+        assert isinstance(action, Call)
+        if action.name == "execute_python":
+            return self._execute(str(action.arguments["code"]))
+        if action.name == "fetch_references":
+            return self._fetch_references([str(one) for one in action.arguments["references"]])
+        patient = str(action.arguments["patient"]).removeprefix("Patient/")
+        if patient != self.task.slots["patient"]:
+            return _error(f"{patient} is not the patient of this task; ask about {self.task.slots['patient']}")
+        record = {kind: _parsed(rows) for kind, rows in self.service.compartment(patient).items()}
+        if action.name == "coverage":
+            types = {
+                kind: {"count": len(found)} | chart.span(found) | chart.code_summary(found)
+                for kind, found in record.items()
+            }
+            return _reply({"patient": f"Patient/{patient}", "types": types})
+        kind = str(action.arguments["resource_type"])
+        return self._fetch(kind, record.get(kind, []), {name: len(found) for name, found in record.items()})
+
+    def _fetch(self, kind: str, found: Sequence[dict[str, Any]], held: Mapping[str, int]) -> Observation:
+        if not found:
+            there = ", ".join(f"{name} {count}" for name, count in held.items())
+            return _reply({"type": kind, "fetched": 0, "hint": f"the record has none; it has: {there}"})
+        new = self._merge(found)
+        about = {"type": kind, "fetched": len(found), "new": new, "as": f"resources[{kind!r}]"}
+        return _reply(about | {"keys": chart.keys(found)} | chart.span(found) | chart.code_summary(found))
+
+    def _fetch_references(self, references: Sequence[str]) -> Observation:
+        if len(references) > REFERENCES:
+            return _error(f"{len(references)} references are too many at once; give {REFERENCES} at most")
+        found: dict[str, dict[str, Any]] = {}
+        unknown, foreign = [], 0
+        for reference in dict.fromkeys(references):
+            record = self.service.resolve(reference)
+            if record is None:
+                unknown.append(reference)
+            elif record.patient not in (None, self.task.slots["patient"]):
+                foreign += 1
+            else:
+                found[f"{record.type}/{record.id}"] = orjson.loads(record.raw)
+        new = self._merge(list(found.values()))
+        kinds = sorted({str(one["resourceType"]) for one in found.values()})
+        reply: dict[str, Any] = {"fetched": len(found), "new": new, "as": [f"resources[{kind!r}]" for kind in kinds]}
+        reply["keys"] = {kind: chart.keys([o for o in found.values() if o["resourceType"] == kind]) for kind in kinds}
+        if unknown:
+            reply["unknown"] = unknown[:10]
+            reply["hint"] = f"{len(unknown)} are not on the server; give references as they stand in fetched resources"
+        if foreign:
+            reply["not_permitted"] = foreign
+        return _reply(reply)
+
+    def _merge(self, found: Sequence[dict[str, Any]]) -> int:
+        new = 0
+        for resource in found:
+            held = self.resources.setdefault(str(resource["resourceType"]), {})
+            new += resource["id"] not in held
+            held[resource["id"]] = resource
+        return new
+
+    def _execute(self, code: str) -> Observation:
+        given = {kind: [held[id] for id in sorted(held)] for kind, held in sorted(self.resources.items())}
+        done = self._run(code, {"resources": given, "now": self.task.now})
+        self.reproducible = self.reproducible and done.reproducible
+        reply: dict[str, Json] = {"output": done.output}
+        if done.error:
+            reply["error"] = done.error
+        elif not done.output:
+            reply["hint"] = "nothing was printed; print what you need to see"
+        return _reply(reply)
+
+
+def parse(call: ToolCall) -> Action:
+    """What a call asks for. Never raises: what cannot be carried out is :class:`Invalid` with the remedy as its reason."""
+    wanted = PARAMETERS.get(call.name)
+    if wanted is None:
+        return Invalid(f"there is no tool {call.name!r}; call one of {', '.join(PARAMETERS)}", ends=False)
+    given = call.arguments
+    if not isinstance(given, dict):
+        return Invalid(f"the arguments of {call.name} are no JSON object; give {', '.join(wanted)}", ends=False)
+    if given.keys() != wanted.keys():
+        wrong = sorted(given.keys() ^ wanted.keys())
+        return Invalid(f"{call.name} takes {', '.join(wanted)}; wrong or missing: {', '.join(wrong)}", ends=False)
+    for name, schema in wanted.items():
+        value = given[name]
+        if schema["type"] == "array":
+            if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+                return Invalid(f"{call.name}: {name} is a list of texts", ends=False)
+        elif not isinstance(value, str):
+            return Invalid(f"{call.name}: {name} is a text", ends=False)
+        elif "enum" in schema and value not in schema["enum"]:
+            return Invalid(f"{call.name}: {name} is one of {', '.join(schema['enum'])}", ends=False)
+    if call.name != "submit_answer":
+        return Call(call.name, dict(given))
+    try:
+        value = exact(str(given["value"]))
+    except (ValueError, RecursionError) as failure:
+        return Invalid(f"submit_answer: value is not JSON text ({failure}); put texts in double quotes", ends=False)
+    return Finish({"type": given["type"], "value": value, "unit": given["unit"], "evidence": given["evidence"]})
+
+
+def _call_of(action: Call | Finish) -> ToolCall:
+    if isinstance(action, Call):
+        return ToolCall(action.name, action.arguments)
+    answer = action.answer
+    assert isinstance(answer, dict)
+    return ToolCall("submit_answer", {**answer, "value": dumps(answer["value"])})
+
+
+def _parsed(rows: Sequence[Any]) -> list[dict[str, Any]]:
+    return [orjson.loads(row.raw) for row in rows]
+
+
+def _reply(value: Mapping[str, Any]) -> Observation:
+    text = dumps(dict(value))
+    return Observation(text, 200, text)
+
+
+def _error(reason: str) -> Observation:
+    return Observation(dumps({"error": reason}), 400)
