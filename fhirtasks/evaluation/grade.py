@@ -6,31 +6,18 @@ the recorded history, where a write counts only if the next message says that it
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from fhirtasks.episodes.environment import ROUNDS
 from fhirtasks.episodes.text import parse, result_of
+from fhirtasks.episodes.transcripts import Transcript, transcript
 from fhirtasks.episodes.types import Episode, EpisodeStatus, Finish, Invalid, Message, Observation, Turn
 from fhirtasks.errors import UserError
-from fhirtasks.evaluation.models import printable
 from fhirtasks.evaluation.sources import open_tasks
 from fhirtasks.tasks.play import replay_task
 from fhirtasks.tasks.types import Task
-
-_ROLES = {"system": "system", "user": "user", "assistant": "assistant", "agent": "assistant"}
-
-
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """One recorded episode: the line it stands on, whose task it is, and its messages."""
-
-    line: int
-    id: str
-    messages: tuple[Message, ...]
 
 
 def grade_file(tasks: Path, episodes: Path, graph: Path | None, mode: str | None) -> list[dict[str, Any]]:
@@ -45,19 +32,19 @@ def grade_file(tasks: Path, episodes: Path, graph: Path | None, mode: str | None
     with open_tasks(tasks, graph) as source:
         recorded = list(read_transcripts(episodes))
         known = {task.id: task for task in source.tasks}
-        for transcript in recorded:
-            if transcript.id not in known:
-                raise UserError(f"{episodes}, line {transcript.line}: {tasks} has no task {transcript.id!r}.")
+        for one in recorded:
+            if one.id not in known:
+                raise UserError(f"{episodes}, line {one.line}: {tasks} has no task {one.id!r}.")
         results = []
-        for transcript in recorded:
-            task = _in_mode(known[transcript.id], mode)
+        for one in recorded:
+            task = _in_mode(known[one.id], mode)
             if task.mode == "compat":
-                episode = recorded_episode(task, transcript.messages)
+                episode = recorded_episode(task, one.messages)
             else:
-                raws = [message.content for message in transcript.messages if message.role == "assistant"]
+                raws = [message.content for message in one.messages if message.role == "assistant"]
                 episode = replay_task(task, source.world(task), raws)
             verdict = source.grade(task, episode)
-            checks = [{"name": one.name, "passed": one.passed, "detail": one.detail} for one in verdict.checks]
+            checks = [{"name": check.name, "passed": check.passed, "detail": check.detail} for check in verdict.checks]
             results.append({"id": task.id, "passed": verdict.passed, "checks": checks})
     return results
 
@@ -71,14 +58,17 @@ def read_transcripts(path: Path) -> Iterator[Transcript]:
         for number, line in enumerate(file, 1):
             if not line.strip():
                 continue
-            transcript = _transcript(f"{path}, line {number}", number, line)
-            if transcript.id in lines:
+            try:
+                found = transcript(number, line)
+            except ValueError as error:
+                raise UserError(f"{path}, line {number} {error}") from error
+            if found.id in lines:
                 raise UserError(
-                    f"{path}: the task {transcript.id!r} stands on lines {lines[transcript.id]} and {number}; "
+                    f"{path}: the task {found.id!r} stands on lines {lines[found.id]} and {number}; "
                     "keep one transcript per task and file."
                 )
-            lines[transcript.id] = number
-            yield transcript
+            lines[found.id] = number
+            yield found
     if not lines:
         raise UserError(f"{path} is empty; give a JSONL file with one transcript per line.")
 
@@ -122,29 +112,3 @@ def _in_mode(task: Task, mode: str | None) -> Task:
             f"The task {task.id!r} is clinical and has no constants of the public grader; leave out --mode compat."
         )
     raise UserError(f"The task {task.id!r} was asked by compat's rules; leave out --mode clinical.")
-
-
-def _transcript(where: str, number: int, line: bytes) -> Transcript:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where} is not JSON ({error}).") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{where} is no JSON object; each line holds id and messages.")
-    task_id = value.get("id", value.get("task_id"))
-    if not isinstance(task_id, str) or not task_id:
-        raise UserError(f"{where} has no task id; each line holds id (or task_id) and messages.")
-    messages = value.get("messages")
-    if not isinstance(messages, list):
-        raise UserError(f"{where} ({task_id}) has no messages; each line holds id and a list of messages.")
-    return Transcript(
-        number, task_id, tuple(_message(f"{where} ({task_id})", index, one) for index, one in enumerate(messages, 1))
-    )
-
-
-def _message(where: str, index: int, value: object) -> Message:
-    role = value.get("role") if isinstance(value, Mapping) else None
-    content = value.get("content") if isinstance(value, Mapping) else None
-    if not isinstance(role, str) or role not in _ROLES or not isinstance(content, str):
-        raise UserError(f"{where}: message {index} needs a role (user, assistant or agent) and a text as content.")
-    return Message(_ROLES[role], printable(content))  # type: ignore[arg-type]

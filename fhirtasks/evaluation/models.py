@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import httpx
 
+from fhirtasks.episodes.transcripts import printable
 from fhirtasks.episodes.types import Message, PublicTask
 from fhirtasks.errors import UserError
 
@@ -34,11 +35,6 @@ def without_thinking(text: str) -> str:
     text = _THINKING.sub("", text)
     # A template that opens the block itself leaves only the closing tag in the reply.
     return text.rpartition("</think>")[2].lstrip() if "</think>" in text else text
-
-
-def printable(text: str) -> str:
-    """The text with lone surrogates (half an emoji, escaped in JSON) replaced: they cannot be written as UTF-8."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def endpoint_policy(endpoint: str, model: str | None, *, transport: httpx.BaseTransport | None = None) -> Policy:
