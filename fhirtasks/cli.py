@@ -213,8 +213,8 @@ def audit(
 
 @app.command()
 def diff(
-    before: Annotated[Path, typer.Argument(help="A release folder.")],
-    after: Annotated[Path, typer.Argument(help="A later one.")],
+    before: Annotated[str, typer.Argument(help="A release: its folder, or ORG/NAME@TAG on the Hub.")],
+    after: Annotated[str, typer.Argument(help="A later one.")],
     regrade: Annotated[
         bool, typer.Option("--regrade", help="Replay and grade again what left, with this version's code.")
     ] = False,
@@ -223,9 +223,11 @@ def diff(
     """Say what changed between two releases, why rows left, and whether that is a major, minor or patch version."""
     from fhirtasks.release.changelog import describe
     from fhirtasks.release.diff import diff as compare
+    from fhirtasks.release.places import release_at
     from fhirtasks.release.versioning import classify
 
-    found = compare(before, after, regrade=regrade, workers=os.cpu_count() or 1, progress=progress)
+    with release_at(before, progress) as one, release_at(after, progress) as other:
+        found = compare(one, other, regrade=regrade, workers=os.cpu_count() or 1, progress=progress)
     change = classify(found)
     show({**change.as_json(), **found.as_json()}, as_json, lambda _: describe(found, change).rstrip())
 

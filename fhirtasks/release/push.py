@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -238,7 +239,7 @@ def _added(
     if head is not None and previous is not None and previous in head.tags:
         commit = head.tags[previous]
         before = _release(remote, commit, folder, scratch / "before")
-        found = diff(before, folder)
+        found = diff(before, folder, regrade=True, workers=os.cpu_count() or 1)
         change = classify(found)
         wrong = check_tag(previous, report.tag, found)
         why = f": {change.findings[0][1]}" if change.findings else ""
