@@ -1,33 +1,46 @@
-"""Words as the leak filter compares them: no case, no accents, no punctuation."""
+"""Words as leaks are looked for: no case, no accents, no look-alikes, no punctuation."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Iterable
-from functools import lru_cache
+from typing import Final
 
-WORD = re.compile(r"(?:[^\W_][\u0300-\u036f]*)+")
-"""A run of letters and digits, combining accents included."""
+from fhirtasks.leakage.lookalikes import plain
 
-_LETTERS = str.maketrans({"ø": "o", "đ": "d", "ł": "l", "ı": "i", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d"})
+_ALNUM: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_LOWER: Final = bytes(byte + 32 if 65 <= byte <= 90 else byte for byte in range(256))
+_OTHERS: Final = bytes(byte for byte in range(256) if byte not in _ALNUM)
+_APART: Final = bytes(_LOWER[byte] if byte in _ALNUM else 32 for byte in range(256))
+
+
+def squeeze(ascii_text: bytes) -> bytes:
+    """The letters and digits of an ASCII text, lower case, with nothing between (``S-653 4835`` -> ``s6534835``)."""
+    return ascii_text.translate(_LOWER, _OTHERS)
+
+
+def parts(ascii_text: bytes) -> list[bytes]:
+    """The words of an ASCII text, lower case, in order; joined they are :func:`squeeze`."""
+    return ascii_text.translate(_APART).split()
+
+
+def squeezed(text: str) -> str:
+    """:func:`squeeze` of any text."""
+    return squeeze(plain(text)).decode()
 
 
 def fold(text: str) -> str:
-    """Lower case without accents (``Müller-Ñandú`` -> ``muller-nandu``, ``Groß`` -> ``gross``)."""
-    if text.isascii():
-        return text.lower()
-    return _fold(text)
+    """Lower case without accents and look-alikes (``Müller-Ñandú`` -> ``muller-nandu``, ``Groß`` -> ``gross``)."""
+    return plain(text).decode().lower()
 
 
 def words(text: str) -> list[str]:
     """The folded words of a text, in order."""
-    return [fold(word) for word in WORD.findall(text)]
+    return [word.decode() for word in parts(plain(text))]
 
 
 def normalised(text: str) -> str:
     """A text with case, accents, white space, punctuation and quotes ignored: its folded words, one space between."""
-    return " ".join(words(text))
+    return b" ".join(parts(plain(text))).decode()
 
 
 def name_words(name: str) -> tuple[str, ...]:
@@ -49,8 +62,8 @@ def same_name(one: Iterable[str], other: Iterable[str]) -> bool:
 
 
 def _split(name: Iterable[str]) -> tuple[list[str], list[str]]:
-    parts = list(name)
-    return [word for word in parts if len(word) > 1], [word for word in parts if len(word) == 1]
+    whole = list(name)
+    return [word for word in whole if len(word) > 1], [word for word in whole if len(word) == 1]
 
 
 def _ends(one: list[str], other: list[str]) -> bool:
@@ -62,9 +75,3 @@ def _abbreviated(short: tuple[list[str], list[str]], full: tuple[list[str], list
         return False
     rest = {word[0] for word in full[0] if word != short[0][0]} | set(full[1])
     return set(short[1][:1]) <= rest
-
-
-@lru_cache(maxsize=65536)
-def _fold(text: str) -> str:
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
-    return plain.translate(_LETTERS)

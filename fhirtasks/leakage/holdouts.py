@@ -1,17 +1,22 @@
-"""What must stay out of a release: the patients and instructions of held-out benchmarks, read from their task files."""
+"""What must stay out of a release: the held-out items of benchmarks, and whom they concern."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import duckdb
 import orjson
 
+from fhirtasks.benchmarks.heldout import HeldOut
+from fhirtasks.benchmarks.holdouts import read_heldout, read_sealed
+from fhirtasks.errors import UserError
 from fhirtasks.fhir.jsontext import content_hash
-from fhirtasks.leakage.folding import fold, name_words, normalised, same_name, words
-from fhirtasks.population.taskfile import Person, identifiers, people, read_rows
+from fhirtasks.leakage.folding import name_words, same_name, squeezed
+from fhirtasks.population.taskfile import Person
 
 _BY_IDENTIFIER = r"""
     with value as (
@@ -36,19 +41,68 @@ _BY_BIRTH_DATE = """
 """
 
 
-@dataclass(frozen=True, slots=True)
+Named = dict[str, list[tuple[str, str]]]
+"""A text -> (source, id) of the items that have it."""
+
+
+@dataclass(frozen=True)
 class Holdouts:
-    """Held-out identifiers as written, people, instructions in normal form; all sorted, without repetition."""
+    """Held-out items, each once, by source and id. Members that several share are given once, with all who have them."""
 
-    identifiers: tuple[str, ...] = ()
-    people: tuple[Person, ...] = ()
-    instructions: tuple[str, ...] = ()
+    items: tuple[HeldOut, ...] = ()
 
-    @property
+    @staticmethod
+    def of(items: Iterable[HeldOut]) -> Holdouts:
+        """The holdouts that these items make, whatever their order."""
+        return Holdouts(tuple(sorted(set(items), key=_content)))
+
+    @cached_property
+    def identifiers(self) -> Named:
+        """Identifiers as written."""
+        return self._shared(lambda item: item.identifiers)
+
+    @cached_property
+    def phones(self) -> Named:
+        """Telephone numbers as written."""
+        return self._shared(lambda item: item.phones)
+
+    @cached_property
+    def addresses(self) -> Named:
+        """Postal addresses as written."""
+        return self._shared(lambda item: item.addresses)
+
+    @cached_property
+    def people(self) -> dict[Person, list[tuple[str, str]]]:
+        """Names with birth dates."""
+        found: dict[Person, list[tuple[str, str]]] = {}
+        for item in self.items:
+            for person in item.people:
+                found.setdefault(person, []).append((item.source, item.id))
+        return found
+
+    @cached_property
     def digest(self) -> str:
         """sha256 of what is held out: the same for the same rows in other files or another order."""
-        who = [[person.name, person.birth_date.isoformat()] for person in self.people]
-        return content_hash([list(self.identifiers), who, list(self.instructions)])
+        return content_hash(sorted({_content(item)[0] for item in self.items}))
+
+    @cached_property
+    def counts(self) -> dict[str, int]:
+        """How many different ones there are, by kind; ``items`` are the rows they come from."""
+        return {
+            "items": len(self.items),
+            "identifiers": len(self.identifiers),
+            "people": len(self.people),
+            "phones": len(self.phones),
+            "addresses": len(self.addresses),
+            "texts": len({text for item in self.items for text in item.texts}),
+            "parameters": sum(bool(item.parameters) for item in self.items),
+            "resources": len({text for item in self.items for text in item.resources}),
+        }
+
+    @property
+    def sources(self) -> dict[str, int]:
+        """Source -> its items."""
+        return dict(sorted(Counter(item.source for item in self.items).items()))
 
     def excluded_patients(self, db: duckdb.DuckDBPyConnection) -> set[str]:
         """Ids of the patients in ``db`` (a table ``resource``) who are held out.
@@ -73,20 +127,33 @@ class Holdouts:
                     excluded.add(str(patient))
         return excluded
 
-
-def read_holdouts(files: Sequence[Path]) -> Holdouts:
-    """What task files in the benchmark's format hold out. UserError names file, row and reason."""
-    rows = [row for path in files for row in read_rows(Path(path))]
-    return Holdouts(
-        identifiers=tuple(identifiers(rows)),
-        people=tuple(sorted({person for row in rows for person in people(row)})),
-        instructions=tuple(sorted({text for row in rows if (text := normalised(row.instruction))})),
-    )
+    def _shared(self, members: Callable[[HeldOut], tuple[str, ...]]) -> Named:
+        found: Named = {}
+        for item in self.items:
+            for text in members(item):
+                found.setdefault(text, []).append((item.source, item.id))
+        return found
 
 
-def squeezed(text: str) -> str:
-    """Folded letters and digits only (``S-653 4835`` -> ``s6534835``)."""
-    return "".join(words(text)) or fold(text)
+def read_holdouts(sources: Sequence[str | Path]) -> Holdouts:
+    """What files, folders and Hub data sets hold out. UserError names source, row and reason."""
+    items: list[HeldOut] = []
+    for source in sources:
+        if read_sealed(source) is not None:
+            raise UserError(
+                f"{source} is sealed and only fhirtasks audit can search for it; give the benchmark's own file."
+            )
+        items += read_heldout(source)
+    return Holdouts.of(items)
+
+
+def _content(item: HeldOut) -> tuple[str, str, str]:
+    """An item's content as text, then where it comes from: the order of holdouts."""
+    who = [[person.name, person.birth_date.isoformat()] for person in item.people]
+    members = [
+        item.texts, item.identifiers, who, item.phones, item.addresses, item.parameters, item.answer, item.resources,
+    ]  # fmt: skip
+    return orjson.dumps(members).decode(), item.source, item.id
 
 
 def _names(raw: str) -> list[tuple[str, ...]]:

@@ -1,259 +1,145 @@
-"""Finds held-out patients and instructions in a text, whatever the text is: prose, JSON, JSON inside JSON, a URL.
+"""Finds what is held out in the texts of a row, whatever they are: prose, JSON, JSON inside JSON, a URL.
 
-A text is split into its set of words once, and the set is probed for the rarest word of each held-out item; only a text
-with such a word is looked at more closely. So the cost is that of splitting, however many items are held out.
+The letters and digits of all texts of a row are run once through one automaton that knows a needle or more of every
+held-out item; only a hit is looked at more closely. So the cost is one pass over the text, however much is held out.
 """
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import date
-from typing import Literal, TypeAlias
-from urllib.parse import unquote
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from fhirtasks.leakage.folding import WORD, fold, name_words, words
-from fhirtasks.leakage.holdouts import Holdouts, squeezed
-from fhirtasks.population.taskfile import MONTHS, Person
+from ahocorasick_rs import BytesAhoCorasick
 
-Kind: TypeAlias = Literal["identifier", "person", "instruction"]
-NAME_GAP = 8
-"""How many words may stand between a first and a family name: as many as JSON puts between them."""
-
-_TABLE = bytes(
-    byte if byte >= 0x80 or chr(byte).isdigit() or chr(byte).islower() else byte + 32 if chr(byte).isupper() else 0x20
-    for byte in range(256)
-)
-_ESCAPE = re.compile(r"\\+(?:u([0-9a-fA-F]{4})|[nrtbf])")
-_PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+from fhirtasks.leakage.charts import Charts
+from fhirtasks.leakage.holdouts import Holdouts
+from fhirtasks.leakage.identities import address, identifier, phone
+from fhirtasks.leakage.neardup import NearDuplicates
+from fhirtasks.leakage.ngrams import own_phrases, rarity_of, text_probe, texts_of
+from fhirtasks.leakage.parameters import Cases, case_probe, cases_of, row_values
+from fhirtasks.leakage.people import person
+from fhirtasks.leakage.policy import Policy
+from fhirtasks.leakage.probes import MATCHERS, Found, Probe, label, labels
+from fhirtasks.leakage.row import Row
+from fhirtasks.leakage.views import SPELT_NEEDLES, spelt
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A held-out item in a text, and where: [start, end) in the text as given; the first place of each item only."""
+    """A held-out item in a row: which text of it, and where, [start, end) in that text as given; its first place only.
 
-    kind: Kind
+    ``item`` says what is held out and where it comes from, ``decisive`` whether the policy takes it for a leak.
+    """
+
+    matcher: str
     item: str
+    text: int
     start: int
     end: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    kind: Kind
-    item: str
-    needs: frozenset[str]
-    """Words that must all be in the text."""
-    find: Callable[[_Words], tuple[int, int] | None] = field(compare=False)
+    evidence: str
+    decisive: bool
 
 
 class Matcher:
-    """Finds what is held out. Build once, use for many texts."""
+    """Finds what is held out. Build once, use for many rows.
 
-    def __init__(self, holdouts: Holdouts) -> None:
-        items = [_identifier(text, words(text) or [fold(text)]) for text in holdouts.identifiers]
-        items += [_identifier(text, [squeezed(text)]) for text in holdouts.identifiers if len(words(text)) > 1]
-        items += [_person(person) for person in holdouts.people if len(name_words(person.name)) >= 2]
-        frequency = Counter(word for text in holdouts.instructions for word in set(text.split()))
-        items += [_instruction(text, frequency) for text in holdouts.instructions]
-        self._by_word: dict[str, list[_Item]] = {}
-        for item in items:
-            anchor = min(item.needs, key=lambda word: (frequency[word], -len(word), word))
-            self._by_word.setdefault(anchor, []).append(item)
-        self._anchors = frozenset(self._by_word)
+    ``templates`` are three-word phrases that the searched data repeats (:func:`~fhirtasks.leakage.ngrams.common_phrases`);
+    they tell nothing, as those of our own families' wordings do.
+    """
 
-    def find(self, text: str) -> list[Match]:
-        """Every held-out item that the text shows, by kind, then as held out.
+    def __init__(
+        self, holdouts: Holdouts, policy: Policy | None = None, templates: frozenset[bytes] = frozenset()
+    ) -> None:
+        self.policy = policy or Policy.default()
+        templates = templates | own_phrases()
+        cases = cases_of(holdouts.items, self.policy)
+        texts = texts_of(holdouts.items, templates, self.policy)
+        rarity = rarity_of(texts)
+        found: list[Probe | None] = [
+            *(identifier(labels(who), text, self.policy) for text, who in holdouts.identifiers.items()),
+            *(person(labels(who), one, self.policy) for one, who in holdouts.people.items()),
+            *(phone(labels(who), text, self.policy) for text, who in holdouts.phones.items()),
+            *(address(labels(who), text, self.policy) for text, who in holdouts.addresses.items()),
+            *(text_probe(text, rarity, self.policy) for text in texts),
+            *(case_probe(case, self.policy) for case in cases),
+        ]
+        self._cases = Cases(cases)
+        self._near = NearDuplicates(texts, templates, self.policy)
+        self._charts = Charts(
+            [(label(item.source, item.id), text) for item in holdouts.items for text in item.resources], self.policy
+        )
+        self._spelt, self._chart = Probe("", _nothing), Probe("", _nothing)
+        self._spelt.needles = dict.fromkeys(SPELT_NEEDLES, 0)
+        self._chart.needles = dict.fromkeys(self._charts.needles, 0)
+        by_needle: dict[bytes, list[tuple[Probe, int]]] = {}
+        for probe in (*(one for one in found if one is not None), self._spelt, self._chart):
+            for needle, note in probe.needles.items():
+                by_needle.setdefault(needle, []).append((probe, note))
+            probe.needles = {}
+        self._probes = list(by_needle.values())
+        self._automaton = BytesAhoCorasick(list(by_needle)) if holdouts.items else None
 
-        An identifier counts as a word of its own anywhere; a person if the text has the name (either order, other words
-        between) and the birth date in a common form; an instruction if all of it stands in the text, case, accents,
-        white space, punctuation and quotes ignored.
+    def find(self, texts: str | Sequence[str], parameters: Iterable[str] = ()) -> list[Match]:
+        """What is held out and stands in these texts, all of one row, by matcher and item; one text may come alone.
+
+        A name in one text and its birth date in another are found, and what is split over two. ``parameters`` are the
+        values that make the row's case, if the caller has them apart; those of a task in JSON are read from the texts.
         """
-        if not self._anchors:
+        if self._automaton is None:
             return []
-        present = _present(text)
-        anchors = present & self._anchors
-        if not anchors:
-            return []
-        likely = [item for word in anchors for item in self._by_word[word] if item.needs <= present]
-        if not likely:
-            return []
-        found: dict[tuple[Kind, str], Match] = {}
-        for view in _views(text):
-            for item in likely:
-                span = item.find(view) if (item.kind, item.item) not in found else None
-                if span is not None:
-                    found[item.kind, item.item] = Match(item.kind, item.item, *view.original(*span))
-        return sorted(found.values(), key=lambda match: (match.kind, match.item))
+        texts = (texts,) if isinstance(texts, str) else texts
+        row = Row(texts)
+        found: dict[tuple[str, str], Match] = {}
+        self._scan(row, 0, found)
+        for text, number, start, end, evidence in self._near.find(row):
+            self._note(found, "near_duplicate", text.item, number, start, end, evidence)
+        if self._cases:
+            for case in self._cases.among(row_values(texts, parameters)):
+                self._note(found, "parameters", case.item, 0, 0, 0, f"all of {', '.join(sorted(case.values))}")
+        return sorted(found.values(), key=lambda match: (MATCHERS.index(match.matcher), match.item))
+
+    def leak(self, texts: str | Sequence[str], parameters: Iterable[str] = ()) -> Match | None:
+        """The first match that the policy takes for a leak; None for a clean row."""
+        return next((match for match in self.find(texts, parameters) if match.decisive), None)
+
+    def _scan(self, row: Row, begin: int, found: dict[tuple[str, str], Match]) -> None:
+        """Looks at what the automaton finds from the offset ``begin`` on."""
+        assert self._automaton is not None
+        haystack = row.squeezed[begin:] if begin else row.squeezed
+        hits = self._automaton.find_matches_as_indexes(haystack, overlapping=True)
+        if not hits:
+            return
+        in_words, with_charts = [], []
+        done: set[int] = set()
+        for number, start, end in hits:
+            for probe, note in self._probes[number]:
+                if probe is self._spelt:
+                    in_words.append(row.at(begin + start)[0])
+                elif probe is self._chart:
+                    with_charts.append(row.at(begin + start)[0])
+                elif id(probe) not in done:
+                    seen = probe.look(row, begin + start, begin + end, note)
+                    if seen is not None:
+                        done.add(id(probe))
+                        place = row.span(seen.start, seen.end)
+                        self._note(found, seen.matcher, probe.item, *place, seen.evidence)
+        for view in dict.fromkeys(with_charts):
+            text = row.texts[view.text]
+            given = view.first
+            for item, start, end, evidence in self._charts.find(text if given else view.content):
+                self._note(found, "chart", item, view.text, *((start, end) if given else (0, len(text))), evidence)
+        if in_words and not begin:
+            views = [inner for view in dict.fromkeys(in_words) if (inner := spelt(view)) is not None]
+            if views:
+                self._scan(row, row.add(views), found)
+
+    def _note(
+        self, found: dict[tuple[str, str], Match], matcher: str, item: str, text: int, start: int, end: int, why: str
+    ) -> None:
+        key = (matcher, item)
+        if key not in found:
+            found[key] = Match(matcher, item, text, start, end, why, self.policy.decides(matcher))
 
 
-class _Words:
-    """A text's folded words with their places; ``breaks`` maps places of a decoded text to the original."""
-
-    def __init__(self, text: str, breaks: list[tuple[int, int]]) -> None:
-        places = [(match.start(), match.end()) for match in WORD.finditer(text)]
-        self.words = [fold(text[start:end]) for start, end in places]
-        self.places = places
-        self.at: dict[str, list[int]] = {}
-        for index, word in enumerate(self.words):
-            self.at.setdefault(word, []).append(index)
-        self._breaks, self._length = breaks, len(text)
-        self._joined: tuple[str, list[int]] | None = None
-
-    def span(self, first: int, last: int) -> tuple[int, int]:
-        """Where words ``first`` to ``last`` (inclusive) stand."""
-        return self.places[first][0], self.places[last][1]
-
-    def original(self, start: int, end: int) -> tuple[int, int]:
-        """A span of this view as a span of the text as given."""
-        return self._back(start), self._back(end)
-
-    def joined(self) -> tuple[str, list[int]]:
-        """All words without anything between, and where each begins in that."""
-        if self._joined is None:
-            begins, total = [], 0
-            for word in self.words:
-                begins.append(total)
-                total += len(word)
-            self._joined = "".join(self.words), begins
-        return self._joined
-
-    def _back(self, place: int) -> int:
-        if not self._breaks:
-            return place
-        decoded, original = self._breaks[bisect_right(self._breaks, (place, 1 << 60)) - 1]
-        return original + place - decoded
-
-
-def _present(text: str) -> set[str]:
-    """The set of a text's folded words, those of its unescaped and its percent-decoded reading included."""
-    if "\\" in text:
-        text = _ESCAPE.sub(_unescape, text)
-    found = _split(text)
-    if "%" in text:
-        decoded = unquote(text)
-        if decoded != text:
-            found |= _split(decoded)
-    return found
-
-
-def _split(text: str) -> set[str]:
-    parts = set(text.encode("utf-8", "surrogatepass").translate(_TABLE).split())
-    if text.isascii():
-        return {part.decode("ascii") for part in parts}
-    found = set()
-    for part in parts:
-        if part.isascii():
-            found.add(part.decode("ascii"))
-        else:
-            found.update(words(part.decode("utf-8", "replace")))
-    return found
-
-
-def _views(text: str) -> list[_Words]:
-    plain, breaks = _decode(text, _ESCAPE, _unescape)
-    views = [_Words(plain, breaks)]
-    if _PERCENT.search(text):
-        decoded, inner = _decode(plain, _PERCENT, lambda match: unquote(match.group(), errors="replace"))
-        outer = views[0]
-        views.append(_Words(decoded, [(place, outer.original(before, before)[0]) for place, before in inner]))
-    return views
-
-
-def _decode(
-    text: str, pattern: re.Pattern[str], decode: Callable[[re.Match[str]], str]
-) -> tuple[str, list[tuple[int, int]]]:
-    """The text with each match replaced, and (place there, place here) after each."""
-    pieces: list[str] = []
-    breaks = [(0, 0)]
-    length = last = 0
-    for match in pattern.finditer(text):
-        new = decode(match)
-        pieces += [text[last : match.start()], new]
-        length += match.start() - last + len(new)
-        last = match.end()
-        breaks.append((length, last))
-    if not pieces:
-        return text, []
-    return "".join([*pieces, text[last:]]), breaks
-
-
-def _unescape(match: re.Match[str]) -> str:
-    return chr(int(match[1], 16)) if match[1] else " "
-
-
-def _identifier(text: str, parts: list[str]) -> _Item:
-    def find(view: _Words) -> tuple[int, int] | None:
-        for index in view.at.get(parts[0], ()):
-            if view.words[index : index + len(parts)] == parts:
-                return view.span(index, index + len(parts) - 1)
-        return None
-
-    return _Item("identifier", text, frozenset(parts), find)
-
-
-def _person(person: Person) -> _Item:
-    name = [word for word in name_words(person.name) if len(word) > 1] or list(name_words(person.name))
-    first, family = name[0], name[-1]
-
-    def find(view: _Words) -> tuple[int, int] | None:
-        firsts = view.at.get(first, [])
-        if not _has_date(view, person.birth_date):
-            return None
-        for index in view.at.get(family, ()):
-            near = bisect_right(firsts, index - NAME_GAP - 2)
-            for other in firsts[near : near + 2 * NAME_GAP + 3]:
-                if 0 < abs(other - index) <= NAME_GAP + 1:
-                    return view.span(min(index, other), max(index, other))
-        return None
-
-    return _Item("person", f"{person.name}, {person.birth_date.isoformat()}", frozenset((first, family)), find)
-
-
-def _has_date(view: _Words, day: date) -> bool:
-    """True for 1932-12-29, 19321229, 12/29/1932, 29.12.1932, 29 Dec 1932, December 29th, 1932 and the like."""
-    if f"{day:%Y%m%d}" in view.at:
-        return True
-    for index in view.at.get(f"{day.year:04d}", ()):
-        around = [_number(word) for word in view.words[max(0, index - 3) : index + 3]]
-        here = min(index, 3)
-        before, after = around[:here], around[here + 1 :]
-        if after[:2] == [day.month, day.day]:
-            return True
-        if sorted(before[-2:]) == sorted([day.month, day.day]) or before[-3:] == [day.day, -1, day.month]:
-            return True
-    return False
-
-
-def _number(word: str) -> int:
-    """A day or month as written (``09``, ``9th``, ``29T00``, ``dec``) as its number; -1 for "of", -2 for others."""
-    if word == "of":
-        return -1
-    match = re.fullmatch(r"(\d{1,2})(?:st|nd|rd|th|t\d*z?)?", word)
-    return int(match[1]) if match else MONTHS.get(word, -2)
-
-
-def _instruction(text: str, frequency: Counter[str]) -> _Item:
-    """``text`` is in normal form. ``needs`` leaves out words that an apostrophe may join to the next or the last."""
-    joined = text.replace(" ", "")
-    parts = text.split()
-    beside = zip(parts, ["  ", *parts], [*parts[1:], "  "], strict=False)
-    inner = [word for word, before, after in beside if len(word) > 3 and len(before) > 1 and len(after) > 1]
-    needs = sorted(set(inner or parts), key=lambda word: (frequency[word], -len(word), word))[:3]
-
-    def find(view: _Words) -> tuple[int, int] | None:
-        whole, begins = view.joined()
-        place = whole.find(joined)
-        while place >= 0:
-            first = bisect_right(begins, place) - 1
-            last = bisect_right(begins, place + len(joined) - 1) - 1
-            ends = begins[last + 1] if last + 1 < len(begins) else len(whole)
-            if begins[first] == place and ends == place + len(joined):
-                return view.span(first, last)
-            place = whole.find(joined, place + 1)
-        return None
-
-    return _Item("instruction", text, frozenset(needs), find)
+def _nothing(row: Row, start: int, end: int, note: int) -> Found | None:
+    return None

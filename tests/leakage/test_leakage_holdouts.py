@@ -53,10 +53,11 @@ def write(path: Path, value: Any) -> Path:
 
 def test_identifiers_people_and_instructions_are_read(tmp_path: Path) -> None:
     held = read_holdouts([write(tmp_path / "tasks.json", rows())])
-    assert held.identifiers == ("Q1111111", "Q1234567", "Q7654321")
-    assert held.people == (Person("Ines Okonjo", date(1940, 12, 30)), Person("Zoë Müller", date(1932, 12, 29)))
-    assert "how old is q7654321" in held.instructions
-    assert len(held.instructions) == 4
+    assert set(held.identifiers) == {"Q1111111", "Q1234567", "Q7654321"}
+    assert set(held.people) == {Person("Ines Okonjo", date(1940, 12, 30)), Person("Zoë Müller", date(1932, 12, 29))}
+    assert held.identifiers["Q7654321"] == [("tasks.json", "b_1")]
+    assert held.counts["items"] == held.counts["texts"] == 4
+    assert held.sources == {"tasks.json": 4}
 
 
 def test_json_lines_and_order_give_the_same_digest(tmp_path: Path) -> None:
@@ -65,6 +66,7 @@ def test_json_lines_and_order_give_the_same_digest(tmp_path: Path) -> None:
     two = read_holdouts([write(tmp_path / "tasks.jsonl", lines)])
     both = read_holdouts([tmp_path / "tasks.json", tmp_path / "tasks.jsonl"])
     assert one.digest == two.digest == both.digest
+    assert both.counts["items"] == 8 and len(both.identifiers["Q7654321"]) == 2
     assert read_holdouts([write(tmp_path / "less.json", rows()[:3])]).digest != one.digest
 
 
@@ -72,27 +74,23 @@ def test_json_lines_and_order_give_the_same_digest(tmp_path: Path) -> None:
     ("text", "clause"),
     [
         ("", "is empty"),
-        ("[]", "holds no row"),
-        ("[1]", "row 1: a task is a JSON object"),
-        ('[{"id": "x"}]', "row 1: the task has no text in 'instruction'"),
-        ('[{"instruction": "a"}, {"instruction": 5}]', "row 2: the task has no text"),
-        ('[{"instruction": "a", "eval_MRN": {"x": 1}}]', "'eval_MRN' is dict"),
-        ('[{"instruction": "a", "context": 3}]', "'context' is int"),
-        ('[{"instruction"', "is not JSON"),
-        ('{"instruction": "a"}\n{"instruct', "line 2: not JSON"),
+        ("[]", "holds nothing out"),
+        ('[{"instruction"', "not JSON"),
+        ('[{"instruction": 5, "id": "x", "sol": 1}]', "no text in 'instruction'"),
+        ('{"sealed": 1}', "is sealed"),
     ],
 )
 def test_a_bad_file_is_refused_with_its_place(tmp_path: Path, text: str, clause: str) -> None:
     path = write(tmp_path / "bad.json", text)
     with pytest.raises(UserError) as caught:
         read_holdouts([path])
-    assert str(path) in str(caught.value)
+    assert "bad.json" in str(caught.value)
     assert clause in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="Cannot read the task file"):
+    with pytest.raises(UserError, match="Cannot read"):
         read_holdouts([tmp_path / "none.json"])
 
 

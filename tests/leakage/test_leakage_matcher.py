@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
+from fhirtasks.benchmarks.heldout import HeldOut
 from fhirtasks.leakage.holdouts import Holdouts, read_holdouts
 from fhirtasks.leakage.matcher import Matcher
 from fhirtasks.population.populate import generate
@@ -27,13 +28,15 @@ MRNS = ("Q7654321", "Q0000017", "8c5dc5fe-7f5c-4d2f-9d23-1c3b5d3d7a10", "B-77 12
 
 
 def held_out() -> Holdouts:
-    from fhirtasks.leakage.folding import normalised
-
-    return Holdouts(
-        identifiers=MRNS,
-        people=tuple(sorted(Person(f"{given} {family}", born) for given, family, born in PEOPLE)),
-        instructions=tuple(sorted(normalised(TEMPLATE.format(mrn=mrn)) for mrn in MRNS)),
-    )
+    named = [
+        HeldOut("people.json", str(n), people=(Person(f"{given} {family}", born),))
+        for n, (given, family, born) in enumerate(PEOPLE)
+    ]
+    asked = [
+        HeldOut("tasks.json", str(n), texts=(TEMPLATE.format(mrn=mrn),), identifiers=(mrn,))
+        for n, mrn in enumerate(MRNS)
+    ]
+    return Holdouts.of([*named, *asked])
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +72,8 @@ def identifier_forms(mrn: str) -> list[str]:
 def test_every_form_of_an_identifier_is_found(matcher: Matcher, mrn: str) -> None:
     for form in identifier_forms(mrn):
         text = f"{noise()} {form} {noise()}"
-        found = matcher.find(text)
-        assert ("identifier", mrn) in {(match.kind, match.item) for match in found}, form
+        found = matcher.find([text])
+        assert ("identifier", mrn) in {(match.matcher, match.evidence) for match in found}, form
 
 
 def test_an_identifier_is_found_only_as_a_word_of_its_own(matcher: Matcher) -> None:
@@ -109,7 +112,7 @@ def test_a_name_with_its_birth_date_is_found_in_every_form(matcher: Matcher, who
     given, family, born = who
     item = f"{given} {family}, {born.isoformat()}"
     for form in person_forms(given, family, born):
-        assert [match.item for match in matcher.find(form)] == [item], form
+        assert [match.evidence for match in matcher.find(form)] == [item], form
 
 
 def test_a_name_or_a_birth_date_alone_is_no_leak(matcher: Matcher) -> None:
@@ -129,7 +132,7 @@ def test_an_instruction_is_found_whatever_its_case_spaces_and_quotes(matcher: Ma
         f"Context:\nQuestion: {text} end",
     )  # fmt: skip
     for form in forms:
-        assert "instruction" in {match.kind for match in matcher.find(form)}, form
+        assert {"exact", "normalised"} & {match.matcher for match in matcher.find(form)}, form
 
 
 def test_the_same_template_about_another_patient_is_no_leak(matcher: Matcher) -> None:
@@ -147,7 +150,7 @@ def test_the_span_is_where_it_stands(matcher: Matcher) -> None:
 
 def test_lone_surrogates_and_an_empty_text_are_searched(matcher: Matcher) -> None:
     assert matcher.find("") == []
-    assert [match.item for match in matcher.find("\\ud83d \ud83d Q7654321 %ff%")] == ["Q7654321"]
+    assert [match.evidence for match in matcher.find("\\ud83d \ud83d Q7654321 %ff%")] == ["Q7654321"]
 
 
 def test_nothing_held_out_finds_nothing() -> None:
@@ -159,15 +162,15 @@ def test_recall_and_false_alarms_on_the_public_benchmark() -> None:
     if not BENCHMARK.exists():
         pytest.skip("the public task file is not beside the checkout")
     holdouts = read_holdouts([BENCHMARK])
-    assert (len(holdouts.identifiers), len(holdouts.people), len(holdouts.instructions)) == (98, 30, 300)
+    assert (len(holdouts.identifiers), len(holdouts.people), holdouts.counts["texts"]) == (98, 30, 300)
     matcher = Matcher(holdouts)
     rows = json.loads(BENCHMARK.read_text())
     lines = list(generate(12, 3))
     rng = random.Random(1)
     for row in rows:  # every row's instruction planted in a chart is found, and so is its patient
         chart = "".join(rng.sample(lines, 20))
-        kinds = {match.kind for match in matcher.find(json.dumps({"chart": chart, "content": row["instruction"]}))}
-        assert "instruction" in kinds
+        kinds = {match.matcher for match in matcher.find(json.dumps({"chart": chart, "content": row["instruction"]}))}
+        assert {"exact", "normalised"} & kinds
         assert "identifier" in kinds or "person" in kinds
         other = row["instruction"]
         for mrn in holdouts.identifiers:

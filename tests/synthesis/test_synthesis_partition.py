@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import graders
+from fhirtasks.benchmarks.heldout import HeldOut
 from fhirtasks.episodes.types import Message
 from fhirtasks.graph.world import World, write_world
 from fhirtasks.leakage.holdouts import Holdouts
@@ -123,7 +124,7 @@ def test_a_branch_without_a_case_says_so(world: World, monkeypatch: pytest.Monke
 def test_held_out_texts_are_dropped(world: World) -> None:
     part = plan("patient_age")
     named = make(part, world).kept[0].task.slots["mrn"]
-    made = make(part, world, matcher=Matcher(Holdouts(identifiers=(named,))))
+    made = make(part, world, matcher=Matcher(Holdouts.of([HeldOut("held.json", "1", identifiers=(named,))])))
     assert "holdout" in {drop.reason for drop in made.dropped}
     for row in made.kept:
         assert not any(named in message.content for message in row.episode.messages)
