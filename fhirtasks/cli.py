@@ -198,14 +198,20 @@ def grade(
 
 @app.command()
 def audit(
-    folder: Annotated[Path, typer.Argument(help="A release folder.")],
-    holdout: Annotated[list[Path], typer.Option("--holdout", help="A benchmark's task file; repeat for more.")],
+    dataset: Annotated[str, typer.Argument(help="A folder, a file, or org/name[@revision] on the Hub.")],
+    holdout: Annotated[
+        list[str], typer.Option("--holdout", help="A benchmark's file, or hub:org/name; repeat for more.")
+    ],
+    policy: Annotated[Path | None, typer.Option(help="What counts as a leak, a JSON file.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes; what is found does not depend on it. Default: all cores.", min=1)
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Search every text of a release for held-out patients and instructions; 1 if one is found."""
-    from fhirtasks.leakage.audit import audit as audit_release
+    """Search every text of any dataset for what benchmarks hold out; 1 if a leak is found."""
+    from fhirtasks.leakage.audit import audit as audit_dataset
 
-    report = audit_release(folder, holdout, progress=progress)
+    report = audit_dataset(dataset, holdout, policy, workers=workers or os.cpu_count() or 1, progress=progress)
     show(report.as_json(), as_json, audit_text)
     if not report.clean:
         raise typer.Exit(1)

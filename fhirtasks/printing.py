@@ -112,8 +112,52 @@ def grade_text(rows: list[dict[str, Any]]) -> str:
 
 
 def audit_text(report: dict[str, Any]) -> str:
-    lines = [json.dumps(finding, ensure_ascii=False) for finding in report["findings"][:50]]
-    if len(report["findings"]) > 50:
-        lines.append(f"… and {len(report['findings']) - 50:,} more (--json lists all)")
-    lines.append("clean" if report["clean"] else f"{len(report['findings']):,} leaks found")
+    lines = [line for found in report["findings"][:50] for line in _finding_lines(found)]
+    listed = min(50, len(report["findings"]))
+    if report["leaks"] + report["doubts"] > listed:
+        lines.append(f"… and {report['leaks'] + report['doubts'] - listed:,} more (--json lists up to 1,000)")
+    lines += [f"note: {note}" for note in report["notes"]]
+    lines += [f"not searched: {name} (no text)" for name in report["unsearched"]]
+    if report["self_test"]:
+        lines += _self_test_lines(report["self_test"])
+    searched = ", ".join(f"{name or 'rows'} {count:,}" for name, count in report["rows"].items())
+    lines.append(f"searched {sum(report['rows'].values()):,} rows ({searched}), {report['characters']:,} characters")
+    held = ", ".join(f"{count:,} {name}" for name, count in report["items"].items() if count)
+    lines.append(f"against {held or 'sealed holdouts'}")
+    leaks = ", ".join(f"{name} {count:,}" for name, count in report["matchers"].items())
+    doubts = f"; {report['doubts']:,} to look at" if report["doubts"] else ""
+    lines.append(
+        "clean" + doubts
+        if report["clean"]
+        else f"{report['leaks']:,} leaks in {report['leaking']:,} rows ({leaks}){doubts}"
+    )
     return "\n".join(lines)
+
+
+def _finding_lines(found: dict[str, Any]) -> list[str]:
+    rows = "" if found["row"] is None else f" row {found['row']}"
+    where = f"{found['config']}/{found['split']}".strip("/") or found["file"]
+    place = "" if found["column"] == where else f" {found['column']}"
+    start, end = found["span"]
+    kind = found["matcher"] if found["decisive"] else f"{found['matcher']} (to look at)"
+    return [f"{where}{rows}{place} [{start}:{end}]: {kind}: {found['item']}", f"    {found['excerpt']}"]
+
+
+def _self_test_lines(test: dict[str, Any]) -> list[str]:
+    """Recall by disguise, and loud words where the audit cannot be relied on."""
+    lines = [f"{'planted in copies of the rows':<32}{'planted':>9}{'found':>9}{'recall':>9}"]
+    for name, tally in (*test["disguises"].items(), ("all disguises", test)):
+        mark = "" if tally["found"] == tally["planted"] else "  MISSED"
+        lines.append(f"{name:<32}{tally['planted']:>9,}{tally['found']:>9,}{tally['recall']:>9.1%}{mark}")
+    lines.append(f"clean texts taken for leaks: {test['false_alarms']:,} of {test['clean']:,}")
+    if test["found"] < test["planted"]:
+        lines.append(
+            f"WARNING: the audit missed {test['planted'] - test['found']:,} of the leaks that it planted itself: a clean "
+            "verdict is not to be relied on for those disguises (--json shows what was missed)"
+        )
+    if test["false_alarm_rate"] > 0.001:
+        lines.append(
+            f"WARNING: {test['false_alarm_rate']:.2%} of clean texts were taken for leaks: some findings will be none "
+            "(--json shows which were)"
+        )
+    return lines

@@ -114,6 +114,10 @@ def encoding_of(head: bytes) -> str | None:
     return "utf-8-sig"
 
 
+class Heading(dict[str, Any]):
+    """What a file says beside its rows: names of columns (the first line of a table may be no header at all), metadata."""
+
+
 def rows(
     file: IO[bytes],
     kind: Kind,
@@ -127,7 +131,8 @@ def rows(
     """The rows of an open file, from its beginning; of ``jsonl`` only the lines that begin in bytes [start, stop).
 
     A row of a table is a dict, one of ``text`` or ``xml`` a text of at most :data:`BLOCK` characters. ``strict``: what
-    is damaged is a UserError that names file, row and reason; else its raw text is given, so that nothing goes unread.
+    is damaged is a UserError that names file, row and reason; else its raw text is given, and of CSV a :class:`Heading`
+    first, so that nothing goes unread.
     ``encoding`` is that of :func:`encoding_of`.
     """
     if kind == "parquet":
@@ -277,8 +282,8 @@ def _csv(text: IO[str], name: str, strict: bool) -> Iterator[Any]:
     delimiter = max(",;\t|", key=head.count)
     names = next(csv.reader([head], delimiter=delimiter), [])
     table = csv.reader(text, delimiter=delimiter, strict=strict)
-    if not strict:  # the first line may be no header at all
-        yield dict.fromkeys(names)
+    if not strict:
+        yield Heading(columns=names)
     number = 1
     while True:
         number += 1

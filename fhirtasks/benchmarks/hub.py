@@ -11,6 +11,7 @@ from fhirtasks.errors import UserError
 
 PREFIX: Final = "hub:"
 _ID: Final = re.compile(r"(?:hub:)?([\w.-]+/[\w.-]+)(?:@([^:\s]+))?(?::([^:\s]+))?(?::([^:\s]+))?")
+_FILE: Final = re.compile(r"\.(?:json|jsonl|ndjson|csv|tsv|txt|xml|md|parquet|arrow|gz|zst|zip)$")
 
 
 def is_hub(source: str | Path) -> bool:
@@ -18,9 +19,8 @@ def is_hub(source: str | Path) -> bool:
     text = str(source)
     if isinstance(source, Path) or Path(text).exists():
         return False
-    return text.startswith(PREFIX) or (
-        _ID.fullmatch(text) is not None and not text.startswith(".") and not Path(text).suffix
-    )
+    match = _ID.fullmatch(text)
+    return match is not None and (text.startswith(PREFIX) or (not text.startswith(".") and not _FILE.search(match[1])))
 
 
 def parse(source: str) -> tuple[str, str | None, str | None, str | None]:
@@ -54,6 +54,7 @@ def unreachable(source: str, error: Exception) -> UserError:
     """What to say of a dataset that the Hub does not give."""
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     why = reason[:200].rstrip(".")
+    here = " is no file or folder here, and" if "/" in source and PREFIX not in source and is_hub(source) else ""
     return UserError(
-        f"{source} cannot be read from the Hub ({why}); check its name and revision, and HF_TOKEN if it is private."
+        f"{source}{here} cannot be read from the Hub ({why}); check its name and revision, and HF_TOKEN if it is private."
     )

@@ -1,143 +1,298 @@
-"""The audit of a release: every text of every config searched for what is held out."""
+"""The audit of any dataset: every text of every row of every file searched for what is held out.
+
+An auditor trusts nothing but the rows: the files are found by looking, their kinds by their content, and what could not
+be read is named. Rows are searched in processes side by side, in memory that does not grow with them, and the audit
+measures itself on leaks planted in copies of the very rows that it searched (:mod:`fhirtasks.leakage.selftest`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+import pickle
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Protocol
 
+from fhirtasks.benchmarks.files import Heading
+from fhirtasks.benchmarks.holdouts import read_heldout
 from fhirtasks.errors import UserError
-from fhirtasks.leakage.holdouts import read_holdouts
+from fhirtasks.leakage.holdouts import Holdouts
 from fhirtasks.leakage.matcher import Match, Matcher
+from fhirtasks.leakage.ngrams import common_phrases
+from fhirtasks.leakage.policy import read_policy
+from fhirtasks.leakage.reading import Part, find_parts, part_rows, row_texts
+from fhirtasks.leakage.selftest import CLEAN, EACH, SelfTest, measure
+from fhirtasks.planting.rows import Row
+from fhirtasks.processes import runner
 
-TEXT_SUFFIXES = frozenset((".md", ".json", ".jsonl", ".txt", ".yaml", ".yml", ".csv"))
-EXCERPT = 60
+LISTED: Final = 1_000
+"""Findings that a report lists; all are counted."""
+EXCERPT: Final = 60
 """Characters shown on either side of what was found."""
+SAMPLED: Final = 96
+"""Rows, about, from all over the dataset: what they repeat is its template, and the self-test plants in them."""
+PARALLEL_FROM: Final = 4
+"""Parts from which on it pays to start other processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One held-out item in one row (``row`` counts from 0 within the split) or, without config and split, in one file.
+    """One held-out item in one row, and the evidence.
 
-    ``column`` is the place in the row (``messages[2].content``) or the file's name.
+    ``row`` counts from 0 within config and split over all their files, as ``load_dataset`` does; it is None for prose and
+    for what a file says beside its rows. ``column`` is the place in the row (``messages[2].content``), ``span`` [start, end) in
+    the text there. A finding that is not ``decisive`` is worth a look and does not fail the audit.
     """
 
+    file: str
     config: str
     split: str
     row: int | None
     column: str
-    kind: str
+    matcher: str
     item: str
+    span: tuple[int, int]
+    evidence: str
     excerpt: str
+    decisive: bool
 
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What was searched and found. ``holdouts`` is the digest of what was held out."""
+    """What was searched and found. ``leaks`` and ``doubts`` count all findings, decisive or not; ``findings`` lists the first.
 
+    ``leaking`` counts the rows, and pieces of prose, that have leaks. ``holdouts`` is the digest of what was held out,
+    ``items`` its counts by kind.
+    """
+
+    dataset: str
+    commit: str | None
     findings: tuple[Finding, ...]
+    leaks: int
+    leaking: int
+    doubts: int
+    matchers: dict[str, int]
     rows: dict[str, int]
     characters: int
+    unsearched: tuple[str, ...]
     holdouts: str
+    items: dict[str, int]
+    policy: dict[str, Any]
+    notes: tuple[str, ...]
+    self_test: SelfTest | None
 
     @property
     def clean(self) -> bool:
-        """True if nothing held out was found."""
-        return not self.findings
+        """True if nothing held out was found for certain."""
+        return not self.leaks
 
     def as_json(self) -> dict[str, Any]:
         """The report as one JSON value."""
         return {
             "clean": self.clean,
-            "findings": [asdict(finding) for finding in self.findings],
-            "rows": self.rows,
-            "characters": self.characters,
-            "holdouts": self.holdouts,
+            **asdict(replace(self, findings=(), self_test=None)),
+            "findings": [{**asdict(finding), "span": list(finding.span)} for finding in self.findings],
+            "unsearched": list(self.unsearched),
+            "notes": list(self.notes),
+            "self_test": self.self_test.as_json() if self.self_test else None,
         }
 
 
+class Finder(Protocol):
+    """What finds held-out items in the texts of a row."""
+
+    def find(self, texts: Sequence[str]) -> list[Match]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One part to search with what a file holds (holdouts, policy, templates)."""
+
+    number: int
+    part: Part
+    setup: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a job found; ``row`` of its findings counts from the part's first."""
+
+    number: int
+    rows: int = 0
+    characters: int = 0
+    leaks: int = 0
+    leaking: int = 0
+    doubts: int = 0
+    matchers: Counter[str] = field(default_factory=Counter)
+    findings: list[Finding] = field(default_factory=list)
+
+
 def audit(
-    dataset_dir: Path, files: Sequence[Path], progress: Callable[[str], None] = lambda message: None
+    dataset: str | Path,
+    sources: Sequence[str | Path],
+    policy: Path | None = None,
+    *,
+    workers: int = 1,
+    each: int = EACH,
+    clean: int = CLEAN,
+    progress: Callable[[str], None] = lambda message: None,
 ) -> AuditReport:
-    """Searches a release folder for the held-out patients and instructions of the task files.
+    """Searches a folder, a file or a Hub dataset (``org/name[@revision]``) for what the sources hold out.
 
-    All texts of a row count as one, so that a name in one message and the birth date in another are found. UserError
-    if the folder is no release or a file cannot be read.
+    All texts of a row count together, so that a name in one message and the birth date in another are found. What is
+    found does not depend on ``workers``. The self-test plants ``each`` leaks per kind of fact and disguise, and ``clean``
+    texts that are none. UserError for a source, policy or dataset that cannot be read.
     """
-    if not dataset_dir.is_dir():
-        raise UserError(f"There is no folder {dataset_dir}; give a release folder.")
-    holdouts = read_holdouts(files)
-    matcher = Matcher(holdouts)
-    shards = sorted(dataset_dir.glob("*/*.parquet"))
-    if not shards:
-        raise UserError(f"{dataset_dir} holds no <config>/<split>-*.parquet; give a release folder.")
-    findings: list[Finding] = []
+    rules = read_policy(policy)
+    items = [item for source in sources for item in read_heldout(source)]
+    holdouts = Holdouts.of(items)
+    progress("looking at the dataset's files")
+    found = find_parts(dataset)
+    sample = _sample(found.parts)
+    matcher = Matcher(holdouts, rules)
+    templates = common_phrases(
+        ([text for _, text in row] for row in sample if not _is_verbatim(matcher, row)),
+        (text for item in items for text in item.texts),
+    )
+    with tempfile.TemporaryDirectory(prefix="fhirtasks-audit-") as folder:
+        setup = Path(folder) / "setup"
+        setup.write_bytes(pickle.dumps((holdouts, rules, templates)))
+        jobs = [Job(number, part, str(setup)) for number, part in enumerate(found.parts)]
+        outcomes: list[Outcome] = []
+        try:
+            with runner(workers if len(jobs) >= PARALLEL_FROM else 1) as run:
+                for outcome in run(search, jobs):
+                    outcomes.append(outcome)
+                    _bound(outcomes)
+                    total, leaks = sum(one.rows for one in outcomes), sum(one.leaks for one in outcomes)
+                    progress(f"audited {total:,} rows, {len(outcomes)} of {len(jobs)} parts; {leaks:,} leaks so far")
+            test = None
+            if items:
+                progress("planting leaks in copies of rows, to measure what is found")
+                finders = _finders(str(setup))
+                rows_ = [row for row in sample if not any(_leaks(finder, row) for finder in finders)]
+                test = measure(finders[0], items, rows_ or [[("text", "")]], each=each, clean=clean, progress=progress)
+        finally:
+            _opened.clear()
+    outcomes.sort(key=lambda outcome: outcome.number)
+    rows, findings = _placed(found.parts, outcomes)
+    if not sum(rows.values()) and not sum(outcome.characters for outcome in outcomes):
+        raise UserError(f"{dataset} holds no rows and no text; give a dataset with something to search.")
+    return AuditReport(
+        dataset=str(dataset),
+        commit=found.commit,
+        findings=tuple(findings[:LISTED]),
+        leaks=sum(outcome.leaks for outcome in outcomes),
+        leaking=sum(outcome.leaking for outcome in outcomes),
+        doubts=sum(outcome.doubts for outcome in outcomes),
+        matchers=dict(sorted(sum((outcome.matchers for outcome in outcomes), Counter[str]()).items())),
+        rows=rows,
+        characters=sum(outcome.characters for outcome in outcomes),
+        unsearched=found.unsearched,
+        holdouts=holdouts.digest,
+        items=holdouts.counts,
+        policy=rules.as_json(),
+        notes=(),
+        self_test=test,
+    )
+
+
+def search(job: Job) -> Outcome:
+    """Searches one part; a pure function of the job and its setup."""
+    finders = _finders(job.setup)
+    outcome = Outcome(job.number)
+    for row in part_rows(job.part):
+        beside = isinstance(row, Heading)
+        texts = row_texts(row)
+        strings = [text for _, text in texts]
+        before = outcome.leaks
+        for finder in finders:
+            for match in finder.find(strings):
+                if match.decisive:
+                    outcome.leaks += 1
+                else:
+                    outcome.doubts += 1
+                outcome.matchers[match.matcher] += 1
+                if len(outcome.findings) < LISTED:
+                    number = None if job.part.prose or beside else outcome.rows
+                    outcome.findings.append(_finding(job.part, number, texts, match))
+        outcome.leaking += outcome.leaks > before
+        outcome.characters += sum(map(len, strings))
+        outcome.rows += not (job.part.prose or beside)
+    return outcome
+
+
+_opened: dict[str, list[Finder]] = {}
+
+
+def _finders(setup: str) -> list[Finder]:
+    """The matchers of a setup, made once in each process; the first searches for what is known in the open."""
+    if setup not in _opened:
+        holdouts, policy, templates = pickle.loads(Path(setup).read_bytes())
+        _opened[setup] = [Matcher(holdouts, policy, templates)]
+    return _opened[setup]
+
+
+def _finding(part: Part, row: int | None, texts: Row, match: Match) -> Finding:
+    place, text = texts[match.text]
+    excerpt = " ".join(text[max(0, match.start - EXCERPT) : match.end + EXCERPT].split())
+    return Finding(
+        part.name, part.config, part.split, row, place or part.name, match.matcher, match.item, (match.start, match.end),
+        match.evidence, excerpt, match.decisive,
+    )  # fmt: skip
+
+
+def _bound(outcomes: list[Outcome]) -> None:
+    """Keeps no more findings than a report can list: those of the first parts."""
+    listed = 0
+    for outcome in sorted(outcomes, key=lambda one: one.number):
+        del outcome.findings[max(0, LISTED - listed) :]
+        listed += len(outcome.findings)
+
+
+def _placed(parts: Sequence[Part], outcomes: Sequence[Outcome]) -> tuple[dict[str, int], list[Finding]]:
+    """Rows by config and split, and the findings with rows counted over all parts of theirs."""
     rows: dict[str, int] = {}
-    characters = 0
-    for path in sorted(file for file in dataset_dir.rglob("*") if file.suffix in TEXT_SUFFIXES and file.is_file()):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        characters += len(text)
-        name = path.relative_to(dataset_dir).as_posix()
-        findings += _findings(matcher, [(name, text)], "", "", None)
-    for shard in shards:
-        config, split = shard.parent.name, shard.name.rsplit(".", 1)[0].split("-", 1)[0]
-        key = f"{config}/{split}"
-        for texts in _rows(shard):
-            row = rows.get(key, 0)
-            rows[key] = row + 1
-            characters += sum(len(text) for _, text in texts)
-            findings += _findings(matcher, texts, config, split, row)
-        progress(f"audited {key}: {rows.get(key, 0):,} rows, {len(findings):,} findings so far")
-    return AuditReport(tuple(findings), rows, characters, holdouts.digest)
+    findings: list[Finding] = []
+    for part, outcome in zip(parts, outcomes, strict=True):
+        if part.prose:
+            findings += outcome.findings
+            continue
+        key = f"{part.config}/{part.split}" if part.config else part.split
+        first = rows.setdefault(key, 0)
+        rows[key] += outcome.rows
+        findings += [
+            found if found.row is None else replace(found, row=first + found.row) for found in outcome.findings
+        ]
+    return rows, findings
 
 
-def _rows(shard: Path) -> Iterator[list[tuple[str, str]]]:
-    """Per row, (place, text) of every text in it; the shard's own metadata comes with the first row."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(shard) as file:
-            metadata = file.schema_arrow.metadata or {}
-            extra = [("(metadata)", value.decode("utf-8", "replace")) for value in metadata.values()]
-            for batch in file.iter_batches(batch_size=512):
-                for row in batch.to_pylist():
-                    yield [*extra, *_texts("", row)]
-                    extra = []
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{shard} cannot be read ({error}); build or download the release again.") from None
+def _sample(parts: Sequence[Part]) -> list[Row]:
+    """Rows from all over the dataset, about as many of each config and split."""
+    groups: dict[tuple[str, str], list[Part]] = {}
+    for part in parts:
+        groups.setdefault((part.config, part.split), []).append(part)
+    each = max(1, SAMPLED // len(groups))
+    sampled: list[Row] = []
+    for group in groups.values():
+        chosen = group[:: -(-len(group) // 4)]
+        for part in chosen:
+            rows = (texts for row in part_rows(part) if not isinstance(row, Heading) and (texts := _named(row, part)))
+            sampled += islice(rows, -(-each // len(chosen)))
+    return sampled
 
 
-def _texts(place: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield place, value
-    elif isinstance(value, bytes):
-        yield place, value.decode("utf-8", "replace")
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _texts(f"{place}.{key}" if place else str(key), item)
-    elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
-            yield from _texts(f"{place}[{number}]", item)
+def _named(row: Any, part: Part) -> Row:
+    return [(part.name if part.prose else place or part.name, text) for place, text in row_texts(row)]
 
 
-def _findings(
-    matcher: Matcher, texts: list[tuple[str, str]], config: str, split: str, row: int | None
-) -> Iterator[Finding]:
-    whole = "\n".join(text for _, text in texts)
-    for match in matcher.find(whole):
-        yield Finding(config, split, row, _place(texts, match), match.kind, match.item, _excerpt(whole, match))
+def _leaks(finder: Finder, row: Row) -> bool:
+    return any(match.decisive for match in finder.find([text for _, text in row]))
 
 
-def _place(texts: list[tuple[str, str]], match: Match) -> str:
-    end = 0
-    for place, text in texts:
-        end += len(text) + 1
-        if match.start < end:
-            return place
-    return texts[-1][0]
-
-
-def _excerpt(text: str, match: Match) -> str:
-    return " ".join(text[max(0, match.start - EXCERPT) : match.end + EXCERPT].split())
+def _is_verbatim(matcher: Matcher, row: Row) -> bool:
+    """Whether a row has a held-out text whole: what such rows repeat is a leak, however often, and no template."""
+    return any(match.matcher in ("exact", "normalised") for match in matcher.find([text for _, text in row]))

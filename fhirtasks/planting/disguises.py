@@ -37,12 +37,13 @@ def case(text: str, rng: Random) -> str:
 
 
 def whitespace(text: str, rng: Random) -> str:
-    """Other and more white space between words; within a single word, gaps between its letters."""
+    """Other and more white space between words; a single word in groups, or with every letter apart."""
     if " " in text:
         return re.sub(r" ", lambda _: rng.choice(_SPACES), text)
+    gap = rng.choice((" ", "\u00a0", "\u2009", "\n"))
     if rng.random() < 0.3:
-        return rng.choice((" ", "\u00a0", "\u2009")).join(text)
-    return _between(text, rng, (" ", "\u00a0", "\u2009", "\n"), 2)
+        return gap.join(text)
+    return _grouped(text, rng, gap)
 
 
 def zero_width(text: str, rng: Random) -> str:
@@ -79,7 +80,7 @@ def full_width(text: str, rng: Random) -> str:
 def punctuation(text: str, rng: Random) -> str:
     """Marks for spaces, or within a single word; commas and quotes where there were none."""
     if " " not in text:
-        return _between(text, rng, _MARKS, 2)
+        return _grouped(text, rng, rng.choice(_MARKS))
     if rng.random() < 0.5:
         return text.replace(" ", rng.choice(("_", "-", " / ", ", ", " · ")))
     return " ".join(rng.choice(("{}", "{},", "“{}”", "({})", "*{}*")).format(word) for word in text.split(" "))
@@ -136,12 +137,10 @@ def json_escapes(text: str, rng: Random) -> str:
 
 
 def digits_as_words(text: str, rng: Random) -> str:
-    """Every digit as its English word."""
+    """Every digit as its English word; what stands between numbers stays."""
     between = rng.choice((" ", "-", ", "))
-    spelled = re.sub(r"\d", lambda match: f"{between}{_WORDS[int(match.group())]}{between}", text)
-    for pair in (between * 2, between + " ", " " + between):
-        spelled = spelled.replace(pair, between)
-    return spelled.strip(" ,-")
+    spelled = re.sub(r"\d+", lambda run: between.join(_WORDS[int(digit)] for digit in run.group()), text)
+    return re.sub(rf"(?<=[A-Za-z])(?=(?:{'|'.join(_WORDS)})\b)", " ", spelled) if " " not in text else spelled
 
 
 def zero_padded(text: str, rng: Random) -> str:
@@ -177,12 +176,15 @@ OF_NUMBERS: Final[dict[str, Disguise]] = {"digits as words": digits_as_words}
 OF_IDENTIFIERS: Final[dict[str, Disguise]] = {"zero padding": zero_padded, "prefix": prefixed}
 
 
-def _between(text: str, rng: Random, marks: tuple[str, ...], most: int) -> str:
-    """The text with up to so many marks between its characters."""
-    if len(text) < 3:
+def _grouped(text: str, rng: Random, mark: str) -> str:
+    """The text in two or three groups of two letters or more."""
+    places = list(range(2, len(text) - 1))
+    if not places:
         return text
-    for place in sorted(rng.sample(range(1, len(text)), min(rng.randint(1, most), len(text) - 1)), reverse=True):
-        text = text[:place] + rng.choice(marks) + text[place:]
+    first = rng.choice(places)
+    cuts = {first, rng.choice([place for place in places if abs(place - first) > 1] or [first])}
+    for place in sorted(cuts if rng.random() < 0.6 else {first}, reverse=True):
+        text = text[:place] + mark + text[place:]
     return text
 
 

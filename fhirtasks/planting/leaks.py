@@ -92,7 +92,10 @@ def _pieces(what: What, disguise: str, item: HeldOut, rng: Random) -> tuple[str,
             return (paraphrase(text, rng),)
         return _said(disguise, text, rng)
     if what == "identifier":
-        text = rng.choice([text for text in item.identifiers if sum(letter.isdigit() for letter in text) >= 4])
+        known = [text for text in item.identifiers if sum(letter.isdigit() for letter in text) >= 4]
+        if disguise in (*OF_NUMBERS, *OF_IDENTIFIERS):  # a UUID is neither spelt nor padded nor numbered
+            known = [text for text in known if text.count("-") < 3] or known
+        text = rng.choice(known)
         if disguise == IN_CHART:
             body = {"resourceType": "Patient", "active": True, "identifier": [{"system": "urn:mrn", "value": text}]}
             other = {"resourceType": "Observation", "status": "final", "subject": {"reference": f"Patient/{text}"}}
@@ -117,6 +120,8 @@ _QUESTIONS: Final = (
 def _said(disguise: str, text: str, rng: Random) -> tuple[str, ...]:
     if disguise == SPLIT:
         return _halves(text, rng)
+    if text.count("-") >= 3 and disguise in (*OF_NUMBERS, *OF_IDENTIFIERS):
+        disguise = PLAIN
     form: Disguise = {**ANYWHERE, **OF_NUMBERS, **OF_IDENTIFIERS}[disguise]
     return (form(text[:LONG].rstrip(), rng),)
 

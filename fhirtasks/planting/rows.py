@@ -26,7 +26,7 @@ class Planted:
 
 
 def position(place: str) -> str:
-    """The name of a place in tables: ``message 3`` counts from 1 within its column, others are the column's name."""
+    """The name of a place in tables: ``message 3`` counts from 1 within its column, others are the column's or file's name."""
     match = _MESSAGE.match(place)
     if match is None:
         return re.split(r"[.\[]", place, maxsplit=1)[0] or place

@@ -1,0 +1,270 @@
+"""What an audit reads: every file of a folder or of a Hub dataset, in parts that can be searched side by side.
+
+Nothing is taken from what a dataset says of itself: all its files are read, whichever of them its card names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Final
+
+from fhirtasks.benchmarks.files import Heading, Kind, damaged, encoding_of, is_packed, kind_of, opened, rows
+from fhirtasks.benchmarks.hub import is_hub, parse, unreachable
+from fhirtasks.errors import UserError
+
+CHUNK: Final = 16 << 20
+"""Bytes of a JSON-lines file that make a part."""
+STRIPES: Final = 8
+"""Parts that a row group of Parquet is cut into at most; each decodes the rows before its own, so there are few."""
+STRIPE: Final = 4_000
+"""Rows of a row group that make a part."""
+BATCH: Final = 128
+
+_ROLES: Final = frozenset(("system", "user", "assistant", "tool", "developer", "human", "gpt"))
+_NUMBERED: Final = re.compile(r"(?:[-_.]\d+(?:-of-\d+)?)+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows of one file. ``group`` is a row group of Parquet, [start, stop) its rows; of JSON lines they are bytes.
+
+    ``path`` is a local path, or one of Hugging Face's file system if ``commit`` is given; ``name`` is relative to the
+    dataset. ``prose`` (a card, a script, a manifest) has neither config nor split nor rows.
+    """
+
+    path: str
+    name: str
+    config: str
+    split: str
+    kind: Kind
+    prose: bool = False
+    encoding: str | None = None
+    commit: str | None = None
+    group: int | None = None
+    start: int = 0
+    stop: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """The parts of a dataset, its files that hold no text (``unsearched``), and the commit it was read at."""
+
+    parts: tuple[Part, ...]
+    unsearched: tuple[str, ...]
+    commit: str | None
+
+
+def find_parts(dataset: str | Path) -> Dataset:
+    """Every file of a folder, a single file, or a Hub dataset ``org/name[@revision]``. UserError if there is none."""
+    if is_hub(dataset):
+        return _on_hub(str(dataset))
+    path = Path(dataset)
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path)))
+        named = [(str(file), file.relative_to(path).as_posix()) for file in files]
+    elif path.is_file():
+        named = [(str(path), path.name)]
+    else:
+        raise UserError(
+            f"There is no folder or file {dataset}; give a dataset's folder or file, or org/name on the Hub."
+        )
+    return _dataset(named, None, dataset)
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts[:-1])
+
+
+def _on_hub(dataset: str) -> Dataset:
+    repository, revision, config, split = parse(dataset)
+    if config or split:
+        raise UserError(f"{dataset}: an audit reads the whole dataset; give {repository} or {repository}@revision.")
+    try:
+        from huggingface_hub import HfApi
+
+        commit = HfApi().dataset_info(repository, revision=revision).sha
+        names = sorted(HfApi().list_repo_files(repository, repo_type="dataset", revision=commit))
+    except Exception as error:  # errors of several libraries
+        raise unreachable(dataset, error) from None
+    return _dataset([(f"datasets/{repository}/{name}", name) for name in names], commit, dataset)
+
+
+def _dataset(named: list[tuple[str, str]], commit: str | None, dataset: str | Path) -> Dataset:
+    parts: list[Part] = []
+    unsearched: list[str] = []
+    for path, name in named:
+        found = _parts(path, name, commit)
+        parts += found
+        if found is _NOTHING:
+            unsearched.append(name)
+    if not parts:
+        raise UserError(
+            f"{dataset} holds no rows and no text; give a dataset with Parquet, Arrow, JSON, CSV or text files."
+        )
+    return Dataset(tuple(parts), tuple(unsearched), commit)
+
+
+_NOTHING: Final[list[Part]] = []
+
+
+def _parts(path: str, name: str, commit: str | None) -> list[Part]:
+    with open_file(path, commit, name) as raw:
+        packed = is_packed(raw.read(6))
+        raw.seek(0)
+        try:
+            file, head = opened(raw)
+        except Exception as error:  # each packing has its own
+            raise damaged(name, error) from None
+        kind, encoding = kind_of(name, head), encoding_of(head)
+        if kind is None:
+            return _NOTHING if head else []
+        prose = kind in ("text", "xml") or (name.endswith(".json") and head.lstrip()[:1] == b"{")
+        config, split = ("", "") if prose else _config_and_split(name)
+        whole = Part(path, name, config, split, kind, prose, encoding, commit)
+        if packed or (commit is not None and kind != "parquet"):
+            return [whole]
+        if kind == "parquet":
+            return _groups(whole, file)
+        if kind == "jsonl":
+            size = raw.seek(0, 2)
+            edges = [*range(0, size, CHUNK), size]
+            return [_cut(whole, None, start, stop) for start, stop in pairwise(edges)]
+        return [whole]
+
+
+def _groups(whole: Part, file: IO[bytes]) -> list[Part]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file) as table:
+            counts = [table.metadata.row_group(number).num_rows for number in range(table.num_row_groups)]
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(whole.name, error) from None
+    parts = []
+    for group, count in enumerate(counts):
+        stripes = 1 if whole.commit else min(STRIPES, -(-count // STRIPE))
+        edges = [count * number // max(1, stripes) for number in range(stripes + 1)]
+        parts += [_cut(whole, group, start, stop) for start, stop in pairwise(edges)]
+    return parts or [_cut(whole, None, 0, 0)]
+
+
+def _cut(whole: Part, group: int | None, start: int, stop: int) -> Part:
+    return replace(whole, group=group, start=start, stop=stop)
+
+
+def _config_and_split(name: str) -> tuple[str, str]:
+    """By the usual layout: ``<config>/<split>-00000-of-00001.parquet``, and ``<split>/data-00000-of-00001.arrow``."""
+    path = PurePosixPath(name)
+    folders = path.parts[:-1]
+    stem = _NUMBERED.sub("", path.name.split(".", 1)[0]) or path.name
+    if stem == "data" and folders:
+        stem, folders = folders[-1], folders[:-1]
+    return "/".join(folders), stem
+
+
+@contextmanager
+def open_file(path: str, commit: str | None, name: str) -> Iterator[IO[bytes]]:
+    """A file of this machine, or of the Hub at a commit; UserError if it cannot be opened or read."""
+    if commit is None:
+        try:
+            with Path(path).open("rb") as file:
+                yield file
+        except OSError as error:
+            raise damaged(name, error) from None
+        return
+    try:
+        from huggingface_hub import HfFileSystem
+
+        with HfFileSystem().open(path, "rb", revision=commit) as file:
+            yield file
+    except UserError:
+        raise
+    except Exception as error:  # errors of several libraries, in the midst of reading too
+        raise unreachable(name, error) from None
+
+
+def part_rows(part: Part) -> Iterator[Any]:
+    """The rows of a part: dicts of tables, values of JSON, pieces of text."""
+    with open_file(part.path, part.commit, part.name) as raw:
+        if part.kind == "parquet" and part.stop is not None:
+            yield from _stripe(part, raw)
+            return
+        file, _ = opened(raw)
+        try:
+            yield from rows(
+                file, part.kind, part.name, strict=False, encoding=part.encoding, start=part.start, stop=part.stop
+            )
+        except EOFError as error:
+            raise damaged(part.name, error) from None
+
+
+def _stripe(part: Part, raw: IO[bytes]) -> Iterator[Any]:
+    """What the file says of itself goes with its first rows: metadata can hold text too."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    stop = part.stop or 0
+    try:
+        with pq.ParquetFile(raw) as table:
+            if not part.group and not part.start:
+                metadata = (table.schema_arrow.metadata or {}).values()
+                yield Heading(columns=table.schema_arrow.names, metadata=list(metadata))
+            if part.group is None:
+                return
+            seen = 0
+            for batch in table.iter_batches(batch_size=BATCH, row_groups=[part.group]):
+                first, seen = seen, seen + batch.num_rows
+                if seen > part.start:
+                    yield from batch.slice(max(0, part.start - first), stop - max(first, part.start)).to_pylist()
+                if seen >= stop:
+                    return
+    except (pa.ArrowException, OSError) as error:
+        raise damaged(part.name, error) from None
+
+
+def row_texts(row: Any) -> list[tuple[str, str]]:
+    """Every text of a row with its place: ``messages[2].content``, ``raw``; numbers and dates as one would write them.
+
+    Names of roles are left out, so that a message's text and the next one's are neighbours. A key that has a digit in
+    it is a text too: it may be a record number.
+    """
+    found: list[tuple[str, str]] = []
+    _collect(found, "", row)
+    return found
+
+
+def _collect(found: list[tuple[str, str]], place: str, value: Any) -> None:
+    if isinstance(value, str):
+        if value and value not in _ROLES and not value.isspace():
+            found.append((place, value))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            inner = f"{place}.{key}" if place else str(key)
+            if type(key) is str and place and not key.isalpha() and any(letter.isdigit() for letter in key):
+                found.append((f"{inner} (key)", key))
+            _collect(found, inner, item)
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            _collect(found, f"{place}[{number}]", item)
+    elif value is None or isinstance(value, bool):
+        return
+    elif isinstance(value, bytes):
+        encoding = encoding_of(value[:4096])
+        if encoding:
+            found.append((place, value.decode(encoding, "replace")))
+    elif isinstance(value, datetime | date | time):
+        found.append((place, value.isoformat()))
+    elif isinstance(value, Mapping):
+        _collect(found, place, dict(value))
+    elif isinstance(value, Decimal):
+        found.append((place, format(value, "f") if value.is_finite() else str(value)))
+    elif not isinstance(value, timedelta):
+        found.append((place, repr(value)))
