@@ -85,8 +85,9 @@ def as_number(played: Played) -> Json:
 
 
 def with_unit(played: Played) -> Json:
-    value = _value(played)
-    return None if value is None else _with(played, f"{value} {played.task.slots.get('unit', 'years')}")
+    value, slots = _value(played), played.task.slots
+    unit = slots.get("unit", "years" if played.task.family == "patient_age" else "%")
+    return None if value is None else _with(played, f"{value} {unit}")
 
 
 def prose(played: Played) -> Json:

@@ -55,13 +55,20 @@ def front_matter(manifest: dict[str, Any]) -> str:
     lines += [f"- {tag}" for tag in ("fhir", "ehr", "agent", "tool-use", "trajectories", "sft", "rl", "fhirtasks")]
     lines.append("configs:")
     for config in CONFIGS:
+        splits = [split for split in manifest["splits"] if _has_rows(manifest, config, split)]
+        if not splits:
+            continue
         lines.append(f"- config_name: {config}")
         if config == "sft":
             lines.append("  default: true")
         lines.append("  data_files:")
-        for split in manifest["splits"]:
+        for split in splits:
             lines += [f"  - split: {split}", f"    path: {config}/{split}-*.parquet"]
     return "\n".join(lines)
+
+
+def _has_rows(manifest: dict[str, Any], config: str, split: str) -> bool:
+    return any(path.startswith(f"{config}/{split}-") for path in manifest["files"])
 
 
 def _licence(source: dict[str, Any]) -> str:

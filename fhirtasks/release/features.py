@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-CONFIGS: Final = ("sft", "sft_turns", "rl", "charts", "dropped")
+CONFIGS: Final = ("sft", "sft_turns", "preference", "rl", "privileged", "charts", "dropped")
+SPARSE: Final = ("preference", "privileged")
+"""Configs of a share of the rows: a split without rows has no file and no line in the card's ``configs``."""
 SPLITS: Final = ("train", "validation", "test")
 FORMAT: Final = 2
 """Version of the release's layout and columns."""
@@ -42,6 +44,17 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
         "origin": "string",
         "content_hash": "string",
     },
+    "preference": {
+        "id": "string",
+        "prompt": _MESSAGES,
+        "chosen": _MESSAGES,
+        "rejected": _MESSAGES,
+        "tools": "string",
+        **_ABOUT,
+        "mutant": "string",
+        "check": "string",
+        "content_hash": "string",
+    },
     "rl": {
         "id": "string",
         "prompt": _MESSAGES,
@@ -49,6 +62,16 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
         **_ABOUT,
         "task": "string",
         "reference": "string",
+        "content_hash": "string",
+    },
+    "privileged": {
+        "id": "string",
+        "turn": "int64",
+        "prompt": _MESSAGES,
+        "privileged_context": "string",
+        "completion": _MESSAGES,
+        "tools": "string",
+        **_ABOUT,
         "content_hash": "string",
     },
     "charts": dict.fromkeys(("split", "type", "id", "patient", "raw"), "string"),
@@ -59,7 +82,10 @@ COLUMNS: Final[dict[str, dict[str, str]]] = {
 NOTHING: Final = "none"
 """The reason in the one row of ``dropped`` where nothing was dropped: ``datasets`` opens no split without rows."""
 
-DICTIONARY: Final = (*_ABOUT, "origin", "tools", "type", "patient", "reason", "messages.list.element.role")
+DICTIONARY: Final = (
+    *_ABOUT,
+    *("origin", "tools", "type", "patient", "reason", "mutant", "check", "messages.list.element.role"),
+)
 """Columns of few values, for Parquet's dictionary encoding."""
 
 

@@ -78,7 +78,7 @@ def sft_table(rows: Sequence[Trajectory]) -> Any:
     about = ("family", "branch", "domain", "kind", "protocol", "mode", "split")
     columns = {
         "id": strings([row_id(row.task.id, row.origin, row.content_hash) for row in rows]),
-        "messages": _messages([row.episode.messages for row in rows]),
+        "messages": message_lists([row.episode.messages for row in rows]),
         "tools": strings([TOOLS] * len(rows)),
         **{name: strings([getattr(row.task, name) for row in rows]) for name in about},
         "origin": strings([row.origin for row in rows]),
@@ -105,12 +105,7 @@ def turns_table(sft: Any) -> Any:
     at = at[(at >= offsets[0]) & (at < offsets[-1])]
     row = np.searchsorted(offsets, at, side="right") - 1
     start = offsets[row]
-    lengths = at - start
-    ends = np.cumsum(lengths)
-    gather = (
-        np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - lengths, lengths) + np.repeat(start, lengths)
-    )
-    prompts = pa.ListArray.from_arrays(_offsets(lengths), values.take(_array(gather, "int64")))
+    prompts = runs(values, start, at - start)
     completions = pa.ListArray.from_arrays(_array(np.arange(len(at) + 1), "int32"), values.take(_array(at, "int64")))
     turn = np.arange(len(at)) - np.searchsorted(row, row, side="left")
     rows = sft.take(_array(row, "int64"))
@@ -144,6 +139,18 @@ def rl_table(sft: Any, references: Sequence[str], seen: set[str]) -> Any:
     prompt = pa.ListArray.from_arrays(opening, messages.values.take(_array(starts, "int32")))
     made = {"id": strings([tasks[place] for place in first]), "prompt": prompt, "reference": strings(references)}
     return table("rl", {name: made[name] if name in made else sft.column(name) for name in COLUMNS["rl"]})
+
+
+def runs(values: Any, starts: Any, lengths: Any) -> Any:
+    """A list array whose rows are runs of ``values``: row n begins at ``starts[n]`` and has ``lengths[n]`` of them."""
+    import numpy as np
+    import pyarrow as pa
+
+    ends = np.cumsum(lengths)
+    gather = (
+        np.arange(int(ends[-1]) if len(ends) else 0) - np.repeat(ends - lengths, lengths) + np.repeat(starts, lengths)
+    )
+    return pa.ListArray.from_arrays(_offsets(lengths), values.take(_array(gather, "int64")))
 
 
 def table(config: str, columns: dict[str, Any]) -> Any:
@@ -184,7 +191,8 @@ def _validity(values: Sequence[str | int | None]) -> Any:
     return pa.py_buffer(np.packbits(known, bitorder="little").tobytes())
 
 
-def _messages(rows: Sequence[Sequence[Message]]) -> Any:
+def message_lists(rows: Sequence[Sequence[Message]]) -> Any:
+    """A list array of messages."""
     import numpy as np
     import pyarrow as pa
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fhirtasks.release.features import DICTIONARY, schema
+from fhirtasks.release.features import DICTIONARY, SPARSE, schema
 
 ROW_GROUP_BYTES = 16 << 20
 """A row group is closed once its rows hold this many bytes uncompressed (the Hub's viewer gives up near 286 MB)."""
@@ -31,7 +31,7 @@ class Shard:
 class ShardWriter:
     """Writes tables of one config and split into ``folder``; :meth:`close` names the shards and returns them.
 
-    A split without rows still gets one shard, so that ``load_dataset`` finds it.
+    A split without rows still gets one shard, so that ``load_dataset`` finds it, but for the configs that may lack one.
     """
 
     def __init__(
@@ -46,7 +46,6 @@ class ShardWriter:
         self._writer: Any = None
         self._written = 0
         self._rows: list[int] = []
-        (folder / config).mkdir(parents=True, exist_ok=True)
 
     def write(self, table: Any) -> None:
         """Adds rows; they reach the disk when a row group is full."""
@@ -59,7 +58,7 @@ class ShardWriter:
 
     def close(self) -> list[Shard]:
         """Writes what is left, gives every shard its final name, and says what was written."""
-        if self._pending or not self._rows:
+        if self._pending or (not self._rows and self.config not in SPARSE):
             self._flush()
         self._end_shard()
         count = len(self._rows)
@@ -76,6 +75,7 @@ class ShardWriter:
 
         if self._writer is None:
             self._rows.append(0)
+            (self.folder / self.config).mkdir(parents=True, exist_ok=True)
             self._writer = pq.ParquetWriter(
                 self._temporary(len(self._rows) - 1),
                 self._schema,

@@ -19,8 +19,19 @@ from fhirtasks.errors import UserError
 from fhirtasks.leakage.holdouts import Holdouts
 from fhirtasks.leakage.matcher import Matcher
 from fhirtasks.release.features import NOTHING, schema
+from fhirtasks.release.preference import preference_table
+from fhirtasks.release.privileged import privileged_table
 from fhirtasks.release.processes import open_world
-from fhirtasks.release.rows import integers, reference, rl_table, sft_table, strings, table, turns_table
+from fhirtasks.release.rows import (
+    integers,
+    message_lists,
+    reference,
+    rl_table,
+    sft_table,
+    strings,
+    table,
+    turns_table,
+)
 from fhirtasks.release.writer import Shard, ShardWriter
 from fhirtasks.synthesis.partition import Made, Watch, make
 from fhirtasks.synthesis.plan import Partition
@@ -98,6 +109,11 @@ def write_partition(made: Made, out: Path) -> None:
     rows = rows.append_column("records", strings([row.provenance["records"] for row in made.kept]))
     characters = [sum(len(message.content) for message in row.episode.messages) for row in made.kept]
     rows = rows.append_column("characters", integers(characters))
+    pairs = [made.pairs.get(row.content_hash) for row in made.kept]
+    rows = rows.append_column("shared", integers([pair.shared if pair else None for pair in pairs]))
+    rows = rows.append_column("rejected", message_lists([pair.rejected if pair else () for pair in pairs]))
+    rows = rows.append_column("mutant", strings([pair.mutant if pair else None for pair in pairs]))
+    rows = rows.append_column("check", strings([pair.check if pair else None for pair in pairs]))
     part = out.with_name(out.name + ".part")
     try:
         options = pa.ipc.IpcWriteOptions(compression="lz4")
@@ -196,7 +212,11 @@ def token_counter(path: Path) -> Callable[[Episode], int]:
 def _release_rows(config: str, rows: Any, seen: set[str]) -> Any:
     if config == "rl":
         return rl_table(rows, rows.column("reference").to_pylist(), seen)
+    if config == "preference":
+        return preference_table(rows)
     sft = table("sft", {name: rows.column(name) for name in schema("sft").names})
+    if config == "privileged":
+        return privileged_table(sft)
     return sft if config == "sft" else turns_table(sft)
 
 

@@ -16,6 +16,8 @@ from fhirtasks.tasks.quotas import Quota
 
 ENOUGH = 0.8
 """A branch is filled if this share of its quota was kept."""
+_LONGEST = ("sft_turns", "charts", "sft", "privileged", "preference", "rl", "dropped")
+"""Configs by how long it takes to write them."""
 
 
 @dataclass(slots=True)
@@ -92,7 +94,7 @@ def write_jobs(
 ) -> list[WriteJob]:
     """The jobs that write every config of every split into ``folder``, the longest first."""
     jobs = []
-    for config in sorted(CONFIGS, key=("sft_turns", "charts", "sft", "rl", "dropped").index):
+    for config in sorted(CONFIGS, key=_LONGEST.index):
         for split, world in worlds.items():
             paths = tuple(path for partition, path in partitions if partition.split == split)
             skip = tuple(merged.skip[path.name] for path in paths)

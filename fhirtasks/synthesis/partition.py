@@ -16,6 +16,7 @@ from fhirtasks.episodes.types import Episode
 from fhirtasks.fhir.jsontext import dumps
 from fhirtasks.graph.world import World
 from fhirtasks.leakage.matcher import Matcher
+from fhirtasks.release.preference import Pair, has_pair, pairs
 from fhirtasks.release.rows import Trajectory, hash_of, provenance
 from fhirtasks.synthesis.plan import Partition, PlannedRow
 from fhirtasks.tasks.play import play, replay_task
@@ -44,10 +45,11 @@ class Drop:
 
 @dataclass(slots=True)
 class Made:
-    """A finished partition: rows in the plan's order, and what was dropped on the way."""
+    """A finished partition: rows in the plan's order, what was dropped on the way, pairs by the rows' content hash."""
 
     kept: list[Trajectory] = field(default_factory=list)
     dropped: list[Drop] = field(default_factory=list)
+    pairs: dict[str, Pair] = field(default_factory=dict)
 
 
 class Watch:
@@ -77,6 +79,7 @@ def make(
     made = Made()
     kept: dict[str, Trajectory] = {}
     seen: set[str] = set()
+    paired: dict[str, graders.Truth] = {}
     again: list[PlannedRow] = []
 
     def drop(row: PlannedRow, digest: str, reason: str) -> None:
@@ -124,6 +127,8 @@ def make(
                 origin = provenance(task, world.fingerprint, partition.graph)
                 tokens = count_tokens(episode) if count_tokens is not None else None
                 kept[row.id] = Trajectory(task, episode, verdict, origin, digest, tokens)
+                if has_pair(digest):
+                    paired[task.id] = truths[task.id]
             else:
                 failed = ", ".join(check.name for check in verdict.checks if not check.passed)
                 drop(row, digest, f"graded: {failed}")
@@ -132,6 +137,8 @@ def make(
             break
         pending = tuple(again)
     made.kept = [kept[row.id] for row in partition.rows if row.id in kept]
+    made.pairs = pairs(made.kept, world, paired, lambda text: matcher is not None and bool(matcher.find(text)))
+    watch.lap("pairs")
     return made
 
 
