@@ -10,7 +10,7 @@ from fhirtasks.episodes.types import Solver
 from fhirtasks.errors import UserError
 from fhirtasks.plugins import only
 
-DOMAINS = ("labs", "patients", "referrals", "vitals")
+DOMAINS = ("labs", "patients", "questions", "referrals", "vitals")
 """Modules of this package; each has ``SOLVERS``."""
 
 GROUP = "fhirtasks.solvers"

@@ -149,7 +149,12 @@ class CodeEnvironment:
                 found[f"{record.type}/{record.id}"] = orjson.loads(record.raw)
         new = self._merge(list(found.values()))
         kinds = sorted({str(one["resourceType"]) for one in found.values()})
-        reply: dict[str, Any] = {"fetched": len(found), "new": new, "as": [f"resources[{kind!r}]" for kind in kinds]}
+        reply: dict[str, Any] = {
+            "fetched": len(found),
+            "ids": list(found),
+            "new": new,
+            "as": [f"resources[{kind!r}]" for kind in kinds],
+        }
         reply["keys"] = {kind: chart.keys([o for o in found.values() if o["resourceType"] == kind]) for kind in kinds}
         if unknown:
             reply["unknown"] = unknown[:10]

@@ -12,7 +12,7 @@ from fhirtasks.errors import UserError
 from fhirtasks.plugins import load
 from fhirtasks.tasks.types import Family
 
-DOMAINS = ("labs", "patients", "referrals", "vitals")
+DOMAINS = ("labs", "patients", "questions", "referrals", "vitals")
 """Modules of this package; each has ``FAMILIES``, a tuple of Family."""
 
 GROUP = "fhirtasks.families"

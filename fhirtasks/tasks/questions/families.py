@@ -1,0 +1,70 @@
+"""Question families as families of tasks: drawn from a world's pool, worded, with what the prompt must say."""
+
+from __future__ import annotations
+
+import json
+import random
+from functools import partial
+
+from fhirtasks.episodes.types import Mode
+from fhirtasks.fhir.jsontext import Json, loads
+from fhirtasks.graph.views import views
+from fhirtasks.graph.world import World
+from fhirtasks.tasks.questions.pool import pool
+from fhirtasks.tasks.questions.types import Question, Truth
+from fhirtasks.tasks.types import Branch, Draft, Family
+from fhirtasks.tasks.wording import fill
+
+FEWEST = 2
+"""Questions that a world must offer for a branch: a family with fewer is not supported there."""
+
+_OPENINGS = (
+    "The patient's FHIR id is {patient}. The present time is {now}.",
+    "Patient: {patient} (FHIR id). It is now {now}.",
+    "You are asked about Patient/{patient}; take {now} as the present time.",
+    "Record of patient {patient}, looked at on {now}.",
+)
+
+
+def family(question: Question) -> Family:
+    """The family of tasks that asks this question."""
+    return Family(
+        name=question.name, version=question.version, domain="questions", kind="query",
+        branches=tuple(Branch(name) for name in question.branches),
+        sample=partial(_sample, question), missing=partial(_missing, question), modes=("clinical",), protocols=("code",),
+        description=f"{question.code} ({question.category}): {question.wordings[0]}",
+    )  # fmt: skip
+
+
+def gold(question: Question, truth: Truth) -> dict[str, Json]:
+    """The answer as ``submit_answer`` takes it."""
+    value: Json = truth.reason if truth.value is None else loads(truth.value)
+    kind = "none" if truth.value is None else question.answer
+    return {"type": kind, "value": value, "unit": truth.unit, "evidence": list(truth.evidence)}
+
+
+def _sample(question: Question, world: World, random: random.Random, branch: str, mode: Mode) -> Draft | None:
+    wording, opening = random.choice(question.wordings), random.choice(_OPENINGS)
+    rows = pool(question, world).get(branch)
+    if not rows:
+        return None
+    asked, truth = random.choice(rows)
+    slots = {"patient": asked.patient, **asked.slots}
+    context = fill(f"{opening} {question.answer_note}", {**slots, "now": asked.now})
+    return Draft(
+        now=asked.now, instruction=fill(wording, slots), context=context, slots=slots, gold=gold(question, truth),
+        patients=(asked.patient,),
+        difficulty={"hops": len(question.hops), "types": len(set(question.hops)), "evidence": len(truth.evidence)},
+    )  # fmt: skip
+
+
+def _missing(question: Question, world: World) -> str | None:
+    db = views(world)
+    for table in question.tables:
+        if not db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchall():
+            return f"no {table} in these records"
+    found = pool(question, world)
+    for branch in question.branches:
+        if len(found.get(branch, ())) < FEWEST:
+            return f"no case of {json.dumps(branch)} in these records"
+    return None

@@ -1,0 +1,101 @@
+"""What a world lets one ask: per family, questions with their truth, by branch, found in two SQL statements.
+
+A question is kept if it is not ambiguous, if its answer is not one that half of its branch has, and, where it has an
+answer, if taking its evidence away would change it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import Any
+
+from fhirtasks.graph.views import views
+from fhirtasks.graph.world import World
+from fhirtasks.tasks.questions.truth import truths
+from fhirtasks.tasks.questions.types import Asked, Question, Truth
+from fhirtasks.tasks.seeds import rng
+from fhirtasks.tasks.timeline import Moment, moments
+
+MOST = 4_000
+"""Questions of one family that are looked at in one world."""
+SHARE = 0.25
+"""The largest share of a branch that may have one and the same answer (where the answer is not the branch itself)."""
+_MINUTE = 60_000_000
+
+
+def pool(question: Question, world: World) -> dict[str, list[tuple[Asked, Truth]]]:
+    """Questions of the family by branch, in a fixed order."""
+    key = (__name__, question.name, question.version)
+    if key not in world.memo:
+        world.memo[key] = _pool(question, world)
+    found: dict[str, list[tuple[Asked, Truth]]] = world.memo[key]
+    return found
+
+
+def _pool(question: Question, world: World) -> dict[str, list[tuple[Asked, Truth]]]:
+    asked = _candidates(question, world)
+    known = truths(question, asked, world)
+    without = truths(question, asked, world, hidden={task: truth.evidence for task, truth in known.items()})
+    by_branch: dict[str, list[tuple[Asked, Truth]]] = defaultdict(list)
+    for one in asked:
+        truth = known.get(one.task)
+        if truth is None or truth.branch not in question.branches:
+            continue
+        other = without.get(one.task)
+        if truth.evidence and other is not None and (other.value, other.unit) == (truth.value, truth.unit):
+            continue
+        if truth.value is not None and not truth.evidence and question.answer not in ("boolean", "integer"):
+            continue
+        by_branch[truth.branch].append((one, truth))
+    return {branch: _varied(rows, question) for branch, rows in sorted(by_branch.items())}
+
+
+def _candidates(question: Question, world: World) -> list[Asked]:
+    # md5 and not hash: the order must be the same with every version of the database.
+    rows = views(world).execute(f"""SELECT * FROM (SELECT *, row_number() OVER (PARTITION BY patient ORDER BY mixed) AS n
+        FROM (SELECT *, md5(c::VARCHAR) AS mixed FROM ({question.candidates}) c WHERE patient IS NOT NULL))
+        WHERE n <= {int(question.per_patient)} ORDER BY mixed LIMIT {MOST}""")
+    names = [column[0] for column in rows.description or ()]
+    asked = []
+    for number, row in enumerate(rows.fetchall()):
+        told: dict[str, Any] = dict(zip(names, row, strict=True))
+        slots = {name: str(value) for name, value in told.items() if name not in ("patient", "mixed", "n")}
+        now = _now(question, world, told["patient"], told["mixed"])
+        if now is not None and all(value is not None for value in told.values()):
+            asked.append(Asked(f"{question.name}-{number}", told["patient"], now.text, slots))
+    return asked
+
+
+def _now(question: Question, world: World, patient: str, mixed: str) -> Moment | None:
+    """Some time in the six weeks after all that is known of the patient: nothing then tells of later events."""
+    last = _last(world).get(patient)
+    known = moments(world, patient)
+    if last is None or not known:
+        return None
+    since = max(last, known[-1].instant) // _MINUTE * _MINUTE
+    return Moment(since, known[-1].offset).later(rng(f"{question.name}/{mixed}").randrange(1, 42 * 24 * 60) * _MINUTE)
+
+
+def _last(world: World) -> dict[str, int]:
+    key = (__name__, "last")
+    if key not in world.memo:
+        rows = views(world).execute(
+            "SELECT patient, max(available) FROM record WHERE patient IS NOT NULL GROUP BY patient"
+        )
+        world.memo[key] = {patient: last for patient, last in rows.fetchall() if last is not None}
+    found: dict[str, int] = world.memo[key]
+    return found
+
+
+def _varied(rows: list[tuple[Asked, Truth]], question: Question) -> list[tuple[Asked, Truth]]:
+    """The rows with no answer more frequent than :data:`SHARE` allows."""
+    if question.answer == "boolean" or all(truth.value is None for _, truth in rows):
+        return rows
+    most = max(2, int(SHARE * len(rows)))
+    seen: Counter[str | None] = Counter()
+    kept = []
+    for one, truth in rows:
+        seen[truth.value] += 1
+        if seen[truth.value] <= most:
+            kept.append((one, truth))
+    return kept

@@ -1,0 +1,8 @@
+"""Temporal: what came when, first, last, how long (D01 to D15)."""
+
+from __future__ import annotations
+
+from fhirtasks.tasks.questions.temporal import observations
+from fhirtasks.tasks.questions.types import Question
+
+QUESTIONS: tuple[Question, ...] = (*observations.QUESTIONS,)

@@ -1,0 +1,7 @@
+"""Traversal: what a reference leads to (T01 to T15)."""
+
+from __future__ import annotations
+
+from fhirtasks.tasks.questions.types import Question
+
+QUESTIONS: tuple[Question, ...] = ()

@@ -1,0 +1,74 @@
+"""The truth about many questions of one family in one SQL statement."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import duckdb
+
+from fhirtasks.fhir.dates import instant
+from fhirtasks.graph.views import TABLES, views
+from fhirtasks.graph.world import World
+from fhirtasks.tasks.questions.types import Asked, Question, Truth
+
+_SHARED = frozenset(("drug_name", "organization", "practitioner", "practitioner_role"))
+"""Tables that belong to no patient: a truth joins them by itself."""
+
+
+def truths(
+    question: Question, asked: Sequence[Asked], world: World, *, hidden: Mapping[str, Collection[str]] | None = None
+) -> dict[str, Truth]:
+    """Truth by task; ambiguous ones are left out. ``hidden`` (task -> Type/id) is taken to be not there."""
+    if not asked:
+        return {}
+    db = views(world)
+    _ask(db, asked, hidden or {})
+    rows = db.execute(f"SELECT * FROM ({question.truth}) ORDER BY task")
+    names = [column[0] for column in rows.description or ()]
+    found = {}
+    for row in rows.fetchall():
+        told = dict(zip(names, row, strict=True))
+        found[told["task"]] = _truth(question, told)
+    return found
+
+
+def _truth(question: Question, told: Mapping[str, Any]) -> Truth:
+    value = told["value"]
+    branch = told.get("branch") or (
+        ("none" if value is None else "found") if question.answer != "boolean" or value is None else str(value)
+    )
+    reason = (told.get("reason") or question.empty) if value is None else ""
+    evidence = tuple(sorted({ref for ref in told.get("evidence") or () if ref is not None}))
+    return Truth(None if value is None else str(value), told.get("unit") or "", evidence, str(branch), reason)
+
+
+def _ask(db: duckdb.DuckDBPyConnection, asked: Sequence[Asked], hidden: Mapping[str, Collection[str]]) -> None:
+    """The tables ``asked`` and ``hidden`` of this connection, and a view ``seen_<table>`` for every table of patients."""
+    import pyarrow as pa
+
+    slots = pa.array([list(one.slots.items()) for one in asked], pa.map_(pa.string(), pa.string()))
+    questions = pa.table({
+        "task": pa.array([one.task for one in asked], pa.string()),
+        "patient": pa.array([one.patient for one in asked], pa.string()),
+        "now": pa.array([instant(one.now) for one in asked], pa.int64()),
+        "t_now": pa.array([one.now[:19] for one in asked], pa.string()),
+        "slots": slots,
+    })  # fmt: skip
+    gone = [(task, ref) for task, refs in hidden.items() for ref in refs]
+    away = pa.table({
+        "task": pa.array([task for task, _ in gone], pa.string()),
+        "ref": pa.array([ref for _, ref in gone], pa.string()),
+    })  # fmt: skip
+    for name, table in (("asked", questions), ("hidden", away)):
+        db.register("given", table)
+        db.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM given")
+        db.unregister("given")
+    for name in _of_patients():
+        db.execute(f"""CREATE OR REPLACE TEMP VIEW seen_{name} AS SELECT a.task, a.t_now, a.slots, v.* FROM asked a
+            JOIN {name} v ON v.patient = a.patient AND (v.available IS NULL OR v.available <= a.now)
+            WHERE NOT EXISTS (SELECT 1 FROM hidden h WHERE h.task = a.task AND h.ref = v.ref)""")
+
+
+def _of_patients() -> Iterable[str]:
+    return (name for name in TABLES if name not in _SHARED)

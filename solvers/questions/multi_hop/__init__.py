@@ -1,0 +1,7 @@
+"""Experts: Multi-hop: three types of resources or more, or a look-up that depends on another (H01 to H11)."""
+
+from __future__ import annotations
+
+from solvers.questions.analyst import Expert
+
+EXPERTS: dict[str, Expert] = {}
