@@ -210,7 +210,7 @@ class Remote:
 
 def hidden(name: str) -> bool:
     """Whether a file or a folder above it begins with a dot: such belong to git, to the Hub, to the system."""
-    return any(part.startswith(".") for part in name.split("/"))
+    return any(part.startswith(".") and part != ".." for part in name.split("/"))
 
 
 def plain(name: str) -> bool:
@@ -228,10 +228,10 @@ def _network_errors() -> tuple[type[Exception], ...]:
 
 
 def _root(error: BaseException) -> BaseException:
-    """The error that an upload's error was raised from."""
+    """The Hub's or the network's error that an upload's error was raised from."""
     from huggingface_hub.errors import HfHubHTTPError
 
-    while not isinstance(error, HfHubHTTPError) and error.__cause__ is not None:
+    while not isinstance(error, (HfHubHTTPError, *_network_errors())) and error.__cause__ is not None:
         error = error.__cause__
     return error
 

@@ -101,7 +101,8 @@ def push(
     _visible(remote, head, public)
     if head is not None and tag in head.tags:
         raise UserError(f"{repository} has the tag {tag} already; a version stays what it is: give another tag.")
-    local = {name: folder / name for name in (*manifest["files"], NAME)}
+    local: dict[str, Path | bytes] = {name: folder / name for name in manifest["files"]}
+    local[NAME] = (folder / NAME).read_bytes()
     versions = [] if head is None else _versions(remote, head)
     report = PushReport(
         repository, tag, remote.url, not public, dry_run, head is None, _before(head, versions) if head else None
@@ -120,11 +121,11 @@ def push(
         people = acknowledge if has_people(manifest) else None
         added, report = _added(remote, head, versions, folder, Path(scratch), report, people)
         report = _checked(report, content_checks(folder, manifest, holdouts, say))
-        add: dict[str, Path | bytes] = {**local, **added}
-        report = _planned(report, head.files if head else {}, add)
+        report = _planned(report, head.files if head else {}, local | added)
         if dry_run:
             return report
-        return _publish(remote, head, add, report, public, message or f"{tag}: {manifest['kept']:,} trajectories", say)
+        title = message or f"{tag}: {manifest['kept']:,} trajectories"
+        return _publish(remote, head, manifest, local | added, report, title, say)
 
 
 def _checked(report: PushReport, found: list[Check]) -> PushReport:
@@ -171,10 +172,13 @@ def _before(head: Head, versions: Sequence[Version]) -> str | None:
     return versions[-1].tag if versions else None
 
 
-def _same(there: Mapping[str, RemoteFile], local: Mapping[str, Path]) -> bool:
+def _same(there: Mapping[str, RemoteFile], local: Mapping[str, Path | bytes]) -> bool:
     """Whether a commit holds just these files, besides what a push writes."""
     names = {name for name in there if not hidden(name)} - set(AT_PUSH)
-    return names == set(local) and all(local[name].is_file() and there[name].same(local[name]) for name in names)
+    return names == set(local) and all(
+        (isinstance(content, bytes) or content.is_file()) and there[name].same(content)
+        for name, content in local.items()
+    )
 
 
 def _finished(remote: Remote, folder: Path, head: Head, last: Version, tag: str | None) -> bool:
@@ -212,7 +216,7 @@ def _whole(remote: Remote, head: Head, last: Version) -> bool:
 
 def _only_tag(remote: Remote, head: Head, versions: list[Version], report: PushReport) -> PushReport:
     """The head holds the release already: nothing is uploaded, no commit is made."""
-    if report.previous == report.tag:
+    if report.previous == report.tag:  # a push that was cut off before its tag
         report = replace(report, previous=versions[-1].previous)
     elif report.previous is not None and numbers(report.tag) < numbers(report.previous):
         raise UserError(f"{report.tag} does not come after {report.previous}; give a greater tag.")
@@ -287,31 +291,45 @@ def _planned(report: PushReport, there: Mapping[str, RemoteFile], add: Mapping[s
 def _publish(
     remote: Remote,
     head: Head | None,
+    manifest: dict[str, Any],
     add: Mapping[str, Path | bytes],
     report: PushReport,
-    public: bool,
     title: str,
     say: Callable[[str], None],
 ) -> PushReport:
     if head is None:
-        remote.create(private=not public)
+        remote.create(private=report.private)
         head = remote.head()
-        if head.private == public:
+        if head.private != report.private:
             raise UserError(f"{remote.name} was made otherwise than asked ({remote.url}); look at its settings.")
         if {name for name in head.files if not hidden(name)} - {CARD}:
             raise Conflict(f"{remote.name} was filled by somebody else meanwhile; see {remote.url}, then push again.")
     say(f"uploading {len(report.upload):,} files, {sum(report.upload.values()):,} bytes")
     new = {name: add[name] for name in report.upload}
     commit = remote.commit(head.commit, new, report.delete, title=title, text=f"fhirtasks push --tag {report.tag}")
-    made = {name: file for name, file in remote.files(commit).items() if not hidden(name)}
-    if set(made) != set(add) or not all(made[name].same(content) for name, content in add.items()):
+    if not _arrived(remote.files(commit), manifest, add):
         raise UserError(
-            f"The commit {commit} of {remote.name} does not hold the release as it is in its folder now, and was not tagged; "
-            f"leave the folder alone while it is pushed, and push again."
+            f"The commit {commit} of {remote.name} does not hold the release as its manifest says, and was not tagged; leave "
+            f"the folder alone while it is pushed, and push again."
         )
     report = replace(report, commit=commit)
     _tag(remote, commit, report)
     return report
+
+
+def _arrived(there: Mapping[str, RemoteFile], manifest: dict[str, Any], add: Mapping[str, Path | bytes]) -> bool:
+    """Whether a commit holds just what was to be added, and it is what the manifest says."""
+    if {name for name in there if not hidden(name)} != set(add):
+        return False
+    for name, content in add.items():
+        if isinstance(content, bytes):
+            whole = there[name].same(content)
+        else:
+            wanted = manifest["files"][name]["sha256"]
+            whole = (there[name].sha256 or (there[name].same(content) and sha256_of(content))) == wanted
+        if not whole:
+            return False
+    return True
 
 
 def _tag(remote: Remote, commit: str, report: PushReport) -> None:
