@@ -39,12 +39,9 @@ class Charts:
             resource = loads(text)
             self._whole.setdefault(_hash(resource), item)
             part = clinical(resource)
-            values = list(_values(part))
-            if _tells(values, self._least):
+            if tells(part, self._least):
                 self._clinical.setdefault(_hash(part), item)
-            needle = _needle(resource, values)
-            if needle is not None:
-                self.needles.add(needle)
+            self.needles |= _needles(resource, part)
 
     def find(self, text: str) -> Iterator[tuple[str, int, int, str]]:
         """(held-out item, start, end, evidence) of every held-out resource in a text."""
@@ -54,7 +51,7 @@ class Charts:
                 yield item, start, end, f"the same {resource['resourceType']}, whole"
                 continue
             part = clinical(resource)
-            if _tells(list(_values(part)), self._least):
+            if tells(part, self._least):
                 item = self._clinical.get(_hash(part))
                 if item is not None:
                     yield item, start, end, f"a {resource['resourceType']} of the same clinical content"
@@ -64,6 +61,12 @@ def clinical(resource: dict[str, Any]) -> dict[str, Any]:
     """What of a resource is clinical, in a normal form: times in UTC, numbers by value, lists in one order."""
     found = _normal(resource)
     return found if isinstance(found, dict) else {}
+
+
+def tells(part: dict[str, Any], least: int = 4) -> bool:
+    """Whether a clinical part is enough to know a resource by: ``least`` values, one of them a time of day."""
+    values = list(_values(part))
+    return len(values) >= least and any(_TIME.fullmatch(one) for one in values)
 
 
 def resources_in(text: str) -> Iterator[tuple[dict[str, Any], int, int]]:
@@ -143,20 +146,24 @@ def _values(value: Any) -> Iterator[str]:
         yield str(value)
 
 
-def _tells(values: Sequence[str], least: int) -> bool:
-    return len(values) >= least and any(_TIME.fullmatch(one) for one in values)
-
-
-def _needle(resource: dict[str, Any], values: Sequence[str]) -> bytes | None:
-    """A text that the resource, copied, must still have: a time as written, else its id, else its longest value."""
-    times = [one for one in _values(resource) if _TIME.fullmatch(one)]
+def _needles(resource: dict[str, Any], part: dict[str, Any]) -> set[bytes]:
+    """Texts of which the resource, copied, must still have one: a time as written or in UTC, its id, its longest value."""
+    times = [one for one in _values(_kept(resource)) if _TIME.fullmatch(one)]
     if times:
-        return squeezed(min(times)[:16]).encode()
+        first = min(times)
+        return {squeezed(text[:16]).encode() for text in (first, _instant(first))}
     id_ = squeezed(str(resource.get("id") or ""))
     if len(id_) >= 6:
-        return id_.encode()[:_NEEDLE]
-    longest = max((squeezed(one) for one in values), key=len, default="")
-    return longest.encode()[:32] if len(longest) >= _NEEDLE else None
+        return {id_.encode()[:_NEEDLE]}
+    longest = max(map(squeezed, _values(part)), key=len, default="")
+    return {longest.encode()[:32]} if len(longest) >= _NEEDLE else set()
+
+
+def _kept(value: Any) -> Any:
+    """A resource as written, without what is not clinical."""
+    if isinstance(value, dict):
+        return {name: _kept(item) for name, item in value.items() if name not in _LEFT_OUT}
+    return [_kept(item) for item in value] if isinstance(value, list) else value
 
 
 def _hash(value: Any) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Final
 import orjson
 
 from fhirtasks.benchmarks.heldout import HeldOut
-from fhirtasks.leakage.folding import squeezed
+from fhirtasks.leakage.folding import parts, squeeze, squeezed
 from fhirtasks.leakage.policy import Policy
 from fhirtasks.leakage.probes import Found, Probe, label
 from fhirtasks.leakage.row import Row
@@ -29,6 +29,10 @@ BITS_PER_LETTER: Final = 3.0
 NEEDLE: Final = 6
 """Letters and digits of a value by which a tuple can be looked for in running text."""
 
+LETTERS: Final = 6
+"""Characters of a word, about, by which a window of words is measured."""
+
+_FIGURE: Final = re.compile(rb"\d+(?:\.\d+)?(?:/\d+(?:\.\d+)?)?")
 _NUMBER: Final = re.compile(r"[<>=~ ]*([+-]?\d+(?:[.,]\d+)?(?:/\d+(?:\.\d+)?)?)(?=$|[^\d\w.:-]|\s)")
 
 
@@ -119,11 +123,12 @@ def case_probe(case: Case, policy: Policy) -> Probe:
     values = [one for one in case.values if one]
 
     def look(row: Row, start: int, end: int, _: int) -> Found | None:
-        near = row.around(start, end, window * 6).decode()
-        there = set(re.findall(r"\d+(?:\.\d+)?(?:/\d+(?:\.\d+)?)?", near))
+        near = row.around(start, end, window * LETTERS)
+        there = {number.decode() for number in _FIGURE.findall(near)}
         there |= {number.rstrip("0").rstrip(".") for number in there if "." in number}
-        whole = squeezed(near)
-        if not all(one in there or (len(one) > 4 and squeezed(one) in whole) or one in near.split() for one in values):
+        there |= {word.decode() for word in parts(near)}
+        whole = squeeze(near).decode()
+        if not all(one in there or (len(one) > 4 and squeezed(one) in whole) for one in values):
             return None
         if case.answer is not None and not _states(row, case.answer):
             return None
