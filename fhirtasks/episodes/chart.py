@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from fhirtasks.service.table import Record
 
 CODES_SHOWN: Final = 8
 """Codes named in a summary, the most frequent ones."""
@@ -40,33 +45,63 @@ def codings(resource: Mapping[str, Any]) -> list[dict[str, Any]]:
     return []
 
 
-def code_summary(resources: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """``codes``: the most frequent main codings with display, unit and count; ``more_codes``: how many others there are."""
-    counted: Counter[tuple[str, str, str, str]] = Counter()
-    for resource in resources:
-        found = codings(resource)
-        if not found:
-            continue
-        quantity = resource.get("valueQuantity")
-        unit = quantity.get("unit") if isinstance(quantity, dict) else None
-        about = (found[0].get(name) for name in ("system", "code", "display"))
-        counted[*(value if isinstance(value, str) else "" for value in (*about, unit))] += 1  # type: ignore[index]
+class About(NamedTuple):
+    """What a summary needs of one resource: its time, its first main coding with the unit of its value, its elements."""
+
+    when: str
+    coding: tuple[str, str, str, str] | None
+    keys: tuple[str, ...]
+
+
+def about(record: Record) -> About:
+    """The record's :class:`About`; read from its JSON once, and kept with it."""
+    if record.about is None:
+        resource = orjson.loads(record.raw)
+        record.about = About(when(resource), _coding(resource), _elements(tuple(resource)))
+    found: About = record.about
+    return found
+
+
+def summary(found: Iterable[About]) -> dict[str, Any]:
+    """``first`` and ``last`` time; ``codes``: the most frequent codings with their counts; ``more_codes``: how many others."""
+    found = list(found)
+    times = sorted(one.when for one in found if one.when)
+    counted = Counter(one.coding for one in found if one.coding)
     ordered = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
     named = [
         {name: value for name, value in zip(("system", "code", "display", "unit"), key, strict=True) if value}
         | {"count": count}
         for key, count in ordered[:CODES_SHOWN]
     ]
-    return {"codes": named, "more_codes": len(ordered) - len(named)}
+    span = {"first": times[0], "last": times[-1]} if times else {}
+    return {**span, "codes": named, "more_codes": len(ordered) - len(named)}
 
 
-def keys(resources: Sequence[Mapping[str, Any]]) -> list[str]:
+def keys(found: Iterable[About]) -> list[str]:
     """The top-level elements that occur, the commonest first."""
-    counted = Counter(name for resource in resources for name in resource if name != "resourceType")
-    return [name for name, _ in sorted(counted.items(), key=lambda item: (-item[1], item[0]))]
+    counted: Counter[str] = Counter()
+    for names, times in Counter(one.keys for one in found).items():
+        counted.update(dict.fromkeys(names, times))
+    return [name for name, _ in sorted(counted.items(), key=lambda item: (-item[1], item[0])) if name != "resourceType"]
 
 
-def span(resources: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """``first`` and ``last`` time, as written; nothing where there is none."""
-    times = sorted(time for resource in resources if (time := when(resource)))
-    return {"first": times[0], "last": times[-1]} if times else {}
+def _coding(resource: Mapping[str, Any]) -> tuple[str, str, str, str] | None:
+    found = codings(resource)
+    if not found:
+        return None
+    quantity = resource.get("valueQuantity")
+    told = [found[0].get(name) for name in ("system", "code", "display")]
+    told.append(quantity.get("unit") if isinstance(quantity, dict) else None)
+    system, code, display, unit = (value if isinstance(value, str) else "" for value in told)
+    return _shared((system, code, display, unit))
+
+
+@lru_cache(maxsize=100_000)
+def _shared(coding: tuple[str, str, str, str]) -> tuple[str, str, str, str]:
+    """One tuple for equal ones: a world has few codings and many records."""
+    return coding
+
+
+@lru_cache(maxsize=10_000)
+def _elements(names: tuple[str, ...]) -> tuple[str, ...]:
+    return names

@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from fhirtasks.episodes import chart
 from fhirtasks.episodes.text import exact, prompt
 from fhirtasks.episodes.tools import assistant_message, raw_message
@@ -32,6 +30,7 @@ from fhirtasks.episodes.types import (
 from fhirtasks.fhir.jsontext import Json, dumps
 from fhirtasks.sandbox.execution import Execution
 from fhirtasks.service.service import Service
+from fhirtasks.service.table import Record
 
 SCHEMAS: Final[tuple[dict[str, Any], ...]] = tuple(
     json.loads(Path(__file__).with_name("code_tools.json").read_text(encoding="utf-8"))
@@ -46,8 +45,8 @@ ROUNDS: Final = 24
 REFERENCES: Final = 200
 """References that one call may fetch."""
 
-Runner = Callable[[str, Mapping[str, Json]], Execution]
-"""Runs code with these names bound."""
+Runner = Callable[[str, Mapping[str, str]], Execution]
+"""Runs code with these names bound, each given as JSON text."""
 
 
 class CodeEnvironment:
@@ -58,7 +57,7 @@ class CodeEnvironment:
         self.service = service
         self.prompt = prompt(task)
         self.done = False
-        self.resources: dict[str, dict[str, Any]] = {}
+        self.resources: dict[str, dict[str, str]] = {}
         self.reproducible = True
         self._run = run
         self._messages = [Message("user", self.prompt)]
@@ -116,28 +115,27 @@ class CodeEnvironment:
         patient = str(action.arguments["patient"]).removeprefix("Patient/")
         if patient != self.task.slots["patient"]:
             return _error(f"{patient} is not the patient of this task; ask about {self.task.slots['patient']}")
-        record = {kind: _parsed(rows) for kind, rows in self.service.compartment(patient).items()}
+        record = self.service.compartment(patient)
         if action.name == "coverage":
             types = {
-                kind: {"count": len(found)} | chart.span(found) | chart.code_summary(found)
-                for kind, found in record.items()
+                kind: {"count": len(found)} | chart.summary(map(chart.about, found)) for kind, found in record.items()
             }
             return _reply({"patient": f"Patient/{patient}", "types": types})
-        kind = str(action.arguments["resource_type"])
-        return self._fetch(kind, record.get(kind, []), {name: len(found) for name, found in record.items()})
+        return self._fetch(str(action.arguments["resource_type"]), record)
 
-    def _fetch(self, kind: str, found: Sequence[dict[str, Any]], held: Mapping[str, int]) -> Observation:
+    def _fetch(self, kind: str, record: Mapping[str, Sequence[Record]]) -> Observation:
+        found = record.get(kind, ())
         if not found:
-            there = ", ".join(f"{name} {count}" for name, count in held.items())
+            there = ", ".join(f"{name} {len(rows)}" for name, rows in record.items())
             return _reply({"type": kind, "fetched": 0, "hint": f"the record has none; it has: {there}"})
         new = self._merge(found)
         about = {"type": kind, "fetched": len(found), "new": new, "as": f"resources[{kind!r}]"}
-        return _reply(about | {"keys": chart.keys(found)} | chart.span(found) | chart.code_summary(found))
+        return _reply(about | {"keys": chart.keys(map(chart.about, found))} | chart.summary(map(chart.about, found)))
 
     def _fetch_references(self, references: Sequence[str]) -> Observation:
         if len(references) > REFERENCES:
             return _error(f"{len(references)} references are too many at once; give {REFERENCES} at most")
-        found: dict[str, dict[str, Any]] = {}
+        found: dict[str, Record] = {}
         unknown, foreign = [], 0
         for reference in dict.fromkeys(references):
             record = self.service.resolve(reference)
@@ -146,16 +144,18 @@ class CodeEnvironment:
             elif record.patient not in (None, self.task.slots["patient"]):
                 foreign += 1
             else:
-                found[f"{record.type}/{record.id}"] = orjson.loads(record.raw)
+                found[f"{record.type}/{record.id}"] = record
         new = self._merge(list(found.values()))
-        kinds = sorted({str(one["resourceType"]) for one in found.values()})
+        kinds = sorted({one.type for one in found.values()})
         reply: dict[str, Any] = {
             "fetched": len(found),
             "ids": list(found),
             "new": new,
             "as": [f"resources[{kind!r}]" for kind in kinds],
         }
-        reply["keys"] = {kind: chart.keys([o for o in found.values() if o["resourceType"] == kind]) for kind in kinds}
+        reply["keys"] = {
+            kind: chart.keys([chart.about(one) for one in found.values() if one.type == kind]) for kind in kinds
+        }
         if unknown:
             reply["unknown"] = unknown[:10]
             reply["hint"] = f"{len(unknown)} are not on the server; give references as they stand in fetched resources"
@@ -163,17 +163,20 @@ class CodeEnvironment:
             reply["not_permitted"] = foreign
         return _reply(reply)
 
-    def _merge(self, found: Sequence[dict[str, Any]]) -> int:
+    def _merge(self, found: Sequence[Record]) -> int:
         new = 0
-        for resource in found:
-            held = self.resources.setdefault(str(resource["resourceType"]), {})
-            new += resource["id"] not in held
-            held[resource["id"]] = resource
+        for record in found:
+            held = self.resources.setdefault(record.type, {})
+            new += record.id not in held
+            held[record.id] = record.raw
         return new
 
     def _execute(self, code: str) -> Observation:
-        given = {kind: [held[id] for id in sorted(held)] for kind, held in sorted(self.resources.items())}
-        done = self._run(code, {"resources": given, "now": self.task.now})
+        lists = (
+            f"{dumps(kind)}:[{','.join(held[id] for id in sorted(held))}]"
+            for kind, held in sorted(self.resources.items())
+        )
+        done = self._run(code, {"resources": f"{{{','.join(lists)}}}", "now": dumps(self.task.now)})
         self.reproducible = self.reproducible and done.reproducible
         reply: dict[str, Json] = {"output": done.output}
         if done.error:
@@ -218,10 +221,6 @@ def _call_of(action: Call | Finish) -> ToolCall:
     answer = action.answer
     assert isinstance(answer, dict)
     return ToolCall("submit_answer", {**answer, "value": dumps(answer["value"])})
-
-
-def _parsed(rows: Sequence[Any]) -> list[dict[str, Any]]:
-    return [orjson.loads(row.raw) for row in rows]
 
 
 def _reply(value: Mapping[str, Any]) -> Observation:

@@ -18,14 +18,16 @@ ALWAYS = -(2**63)
 
 
 class Record:
-    """One resource as stored. ``available`` in µs; ``printed`` caches its text by style, shared by all episodes."""
+    """One resource as stored. ``available`` in µs; ``printed`` caches its text by style, ``about`` what a
+    summary needs of it: both are shared by all episodes."""
 
-    __slots__ = ("available", "id", "patient", "printed", "raw", "type")
+    __slots__ = ("about", "available", "id", "patient", "printed", "raw", "type")
 
     def __init__(self, type: str, id: str, patient: str | None, raw: str, available: int | None) -> None:
         self.type, self.id, self.patient, self.raw = type, id, patient, raw
         self.available = ALWAYS if available is None else available
         self.printed: dict[Any, str] = {}
+        self.about: Any = None
 
     @property
     def body(self) -> str:

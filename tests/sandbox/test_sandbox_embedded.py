@@ -27,9 +27,10 @@ def test_names_persist_within_an_episode_and_not_beyond(box: EmbeddedSandbox, se
 
 
 def test_what_is_given_can_be_read(session: EmbeddedSession) -> None:
-    names = {"resources": {"Patient": [{"id": "a", "active": True, "n": 2, "x": 1.5, "none": None}]}}
+    names = {"resources": '{"Patient":[{"id":"a","active":true,"n":2,"x":1.5,"none":null}]}', "now": '"2141"'}
     done = session.run("print(resources['Patient'][0])", names)
     assert done.output == "{'id': 'a', 'active': True, 'n': 2, 'x': 1.5, 'none': None}\n"
+    assert session.run("print(now)").output == "2141\n"
 
 
 def test_clock_randomness_and_hashes_are_fixed(box: EmbeddedSandbox) -> None:
