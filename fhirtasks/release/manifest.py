@@ -12,6 +12,8 @@ from fhirtasks.release.features import FORMAT
 from fhirtasks.release.writer import Shard, sha256_of
 
 NAME = "manifest.json"
+HOLDOUTS = "holdouts.json"
+"""What the build kept out, sealed; there only if something was."""
 AT_PUSH = ("CHANGELOG.md", "VERSIONS.json")
 """What a push writes beside the release: the manifest, which is older, does not list it."""
 

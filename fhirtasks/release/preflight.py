@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from fhirtasks.errors import UserError
+from fhirtasks.leakage.audit import audit
 from fhirtasks.release.credentials import find_credentials
 from fhirtasks.release.hub import hidden, plain
 from fhirtasks.release.licences import refusals
-from fhirtasks.release.manifest import NAME
+from fhirtasks.release.manifest import HOLDOUTS, NAME
 from fhirtasks.release.verify import verify
 
 _SHOWN = 3
@@ -95,7 +96,23 @@ def _credentials(folder: Path, manifest: dict[str, Any]) -> Check:
 def _held_out(
     folder: Path, manifest: dict[str, Any], holdouts: Sequence[str], say: Callable[[str], None]
 ) -> list[Check]:
-    return []
+    """The audit against what the release records as held out, and against what is given besides; none where there is nothing."""
+    recorded = [folder / HOLDOUTS] if HOLDOUTS in manifest["files"] else []
+    if not recorded and not holdouts:
+        return []
+    report = audit(folder, [*recorded, *holdouts], workers=os.cpu_count() or 1, progress=say)
+    if report.clean:
+        rows = sum(report.rows.values())
+        doubts = f", {report.doubts:,} places worth a look (fhirtasks audit shows them)" if report.doubts else ""
+        return [Check("holdouts", True, f"{rows:,} rows and the documents hold nothing of what is held out{doubts}")]
+    if report.leaks:
+        first = next(finding for finding in report.findings if finding.decisive)
+        place = first.file if first.row is None else f"{first.config}/{first.split} row {first.row}, {first.column}"
+        what = f"{place} holds {first.item} ({first.matcher}), and {report.leaks - 1:,} more such places"
+    else:
+        first_shared = report.splits[0]
+        what = f"the splits {' and '.join(first_shared.splits)} share {first_shared.number:,} × {first_shared.what}"
+    return [Check("holdouts", False, f"{what}; fhirtasks audit lists all, build again with these holdouts.")]
 
 
 def _verified(folder: Path, say: Callable[[str], None]) -> Check:

@@ -26,7 +26,7 @@ from fhirtasks.release.credentials import kinds_in
 from fhirtasks.release.diff import diff
 from fhirtasks.release.history import CHANGELOG, VERSIONS, Version, read_versions, versions_bytes
 from fhirtasks.release.hub import Conflict, Head, NotThere, Remote, RemoteFile, hidden
-from fhirtasks.release.manifest import AT_PUSH, NAME, read_manifest
+from fhirtasks.release.manifest import AT_PUSH, HOLDOUTS, NAME, read_manifest
 from fhirtasks.release.preflight import Check, content_checks, has_people, stated_checks
 from fhirtasks.release.versioning import check_tag, classify, numbers
 from fhirtasks.release.writer import sha256_of
@@ -115,6 +115,9 @@ def push(
         else:
             versions = versions[:-1]
             report = replace(report, previous=versions[-1].tag if versions else None)
+    if HOLDOUTS not in manifest["files"] and not holdouts:
+        unaudited = "no holdouts were given to the build or to --holdout: nothing says that no benchmark leaks into it"
+        report = replace(report, warnings=[unaudited])
     report = _checked(report, stated_checks(manifest, acknowledge))
     with tempfile.TemporaryDirectory(prefix="fhirtasks-push-") as scratch:
         say("comparing with the version before")

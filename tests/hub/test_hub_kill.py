@@ -29,8 +29,10 @@ def test_pushes_killed_at_random_leave_whole_versions(
     hub.fault(r"^PUT|POST .*/(commit|tag|preupload)/|POST .*batch", times=10**6, wait=0.3)
     stopped = []
     for number in range(20):
-        folder, tag = (versions[number % 2], f"v{number + 2}.0.0")
-        client = subprocess.Popen([*command, str(folder), DATA, "--tag", tag], stderr=subprocess.PIPE, text=True)
+        folder, tag = (versions[(number + 1) % 2], f"v{number + 2}.0.0")
+        client = subprocess.Popen(
+            [*command, str(folder), DATA, "--tag", tag], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
         time.sleep(rng.uniform(0.2, 1.0) * (whole + 2.5))
         client.send_signal(how)
         _, error = client.communicate(timeout=60)
