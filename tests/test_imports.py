@@ -27,7 +27,7 @@ LAYERS = [
     {"fhirtasks.leakage"},
     {"fhirtasks.release"},
     {"fhirtasks.synthesis"},
-    {"fhirtasks.evaluation"},
+    {"fhirtasks.evaluation", "fhirtasks.rewards"},
     {"fhirtasks.cli", "train"},
     {"fhirtasks.__main__"},
 ]

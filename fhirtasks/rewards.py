@@ -1,0 +1,79 @@
+"""Reward components: pure functions of a verdict and its episode, each in [0, 1]. Nothing else knows what is rewarded.
+
+``outcome`` is the verdict; what stands beside it is grounded in what was carried out, never in what was said. A component that
+an episode cannot earn or lose is None: the trainers leave it out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from fhirtasks.episodes.types import Call, Episode, Finish, Invalid, Turn
+from fhirtasks.tasks.types import Verdict
+
+Component = Callable[[Verdict, Episode], float | None]
+
+
+def outcome(verdict: Verdict, episode: Episode) -> float:
+    """1 if every check passed."""
+    return float(verdict.passed)
+
+
+def partial(verdict: Verdict, episode: Episode) -> float:
+    """How far the answer is right: the verdict's score, 1 only if all passed."""
+    return verdict.score
+
+
+def finished(verdict: Verdict, episode: Episode) -> float:
+    """1 if the episode ended with an answer of its protocol."""
+    return float(episode.status == "completed")
+
+
+def grounded(verdict: Verdict, episode: Episode) -> float | None:
+    """1 if what the answer rests on was read; None where the graders did not get so far."""
+    found = [check.passed for check in verdict.checks if check.name in ("evidence", "cited")]
+    return sum(found) / len(found) if found else None
+
+
+def carried_out(verdict: Verdict, episode: Episode) -> float | None:
+    """The share of actions that were carried out: understood, not refused, and, for Python, without an exception."""
+    tried = [turn for turn in episode.turns if not isinstance(turn.action, Finish)]
+    return sum(map(_worked, tried)) / len(tried) if tried else None
+
+
+def computed(verdict: Verdict, episode: Episode) -> float | None:
+    """1 if Python ran without an exception at least once; None for protocols without it."""
+    runs = [turn for turn in episode.turns if isinstance(turn.action, Call) and turn.action.name == "execute_python"]
+    calls = any(isinstance(turn.action, Call) for turn in episode.turns)
+    return float(any(map(_worked, runs))) if calls else None
+
+
+COMPONENTS: Final[Mapping[str, Component]] = {
+    function.__name__: function for function in (outcome, partial, finished, grounded, carried_out, computed)
+}
+"""Every component by name."""
+
+
+def components(verdict: Verdict, episode: Episode) -> dict[str, float | None]:
+    """All components of one episode."""
+    return {name: component(verdict, episode) for name, component in COMPONENTS.items()}
+
+
+def reward(verdict: Verdict, episode: Episode, weights: Mapping[str, float]) -> float:
+    """The weighted mean of the components that apply. ValueError for a name that is none of :data:`COMPONENTS`."""
+    unknown = sorted(weights.keys() - COMPONENTS.keys())
+    if unknown:
+        raise ValueError(f"no reward component is called {unknown[0]!r}; there are: {', '.join(COMPONENTS)}")
+    found = {name: COMPONENTS[name](verdict, episode) for name in weights}
+    total = sum(weights[name] for name, value in found.items() if value is not None)
+    return sum(weights[name] * value for name, value in found.items() if value is not None) / total if total else 0.0
+
+
+def _worked(turn: Turn) -> bool:
+    if isinstance(turn.action, Invalid) or turn.observation is None or not 200 <= turn.observation.status < 300:
+        return False
+    if not isinstance(turn.action, Call) or turn.action.name != "execute_python":
+        return True
+    return "error" not in json.loads(turn.observation.body)

@@ -1,0 +1,54 @@
+"""Reward components: bounded, pure, and each earned or lost by what it names."""
+
+from __future__ import annotations
+
+import pytest
+
+from fhirtasks import rewards
+from fhirtasks.episodes.types import Call, Episode, EpisodeStatus, Finish, Get, Invalid, Message, Observation, Turn
+from fhirtasks.tasks.types import Check, Verdict
+
+GOOD = Verdict(True, 1.0, (Check("completed", True), Check("evidence", True), Check("cited", True)))
+BAD = Verdict(False, 0.4, (Check("completed", True), Check("answer", False, "wrong")))
+
+
+def episode(*turns: Turn, status: EpisodeStatus = "completed") -> Episode:
+    return Episode("t", (Message("user", "q"),), turns, status, "[]" if status == "completed" else None)
+
+
+def ran(body: str) -> Turn:
+    return Turn("", Call("execute_python", {"code": "1"}), Observation(body, 200, body))
+
+
+END = Turn("", Finish([]), None)
+
+
+def test_a_right_episode_earns_everything() -> None:
+    found = rewards.components(GOOD, episode(ran('{"output":"1"}'), END))
+    assert found == dict.fromkeys(rewards.COMPONENTS, 1.0)
+
+
+def test_each_component_is_lost_by_what_it_names() -> None:
+    assert rewards.outcome(BAD, episode(END)) == 0.0
+    assert rewards.partial(BAD, episode(END)) == 0.4
+    assert rewards.finished(BAD, episode(status="task limit reached")) == 0.0
+    assert rewards.grounded(Verdict(False, 0.9, (Check("evidence", False), Check("cited", True))), episode(END)) == 0.5
+    assert rewards.computed(GOOD, episode(ran('{"output":"","error":"ZeroDivisionError"}'), END)) == 0.0
+    half = episode(Turn("", Get("u"), Observation("", 404)), Turn("", Get("u"), Observation("", 200)), END)
+    assert rewards.carried_out(GOOD, half) == 0.5
+    assert rewards.carried_out(GOOD, episode(Turn("", Invalid("no", ends=False), Observation("", 200)), END)) == 0.0
+
+
+def test_what_does_not_apply_is_none_and_left_out() -> None:
+    assert rewards.grounded(BAD, episode(END)) is None
+    assert rewards.computed(GOOD, episode(Turn("", Get("u"), Observation("", 200)), END)) is None
+    assert rewards.reward(BAD, episode(END), {"partial": 1.0, "grounded": 3.0}) == pytest.approx(0.4)
+
+
+def test_nothing_applies_is_nothing() -> None:
+    assert rewards.reward(BAD, episode(END), {"grounded": 1.0}) == 0.0
+
+
+def test_an_unknown_component_is_named() -> None:
+    with pytest.raises(ValueError, match="'speed'; there are: outcome"):
+        rewards.reward(GOOD, episode(END), {"speed": 1.0})
