@@ -74,9 +74,7 @@ def row_group(folder: Path, path: Path, config: str, number: int, columns: tuple
         raise DamagedShard(Failure(f"cannot be read as Parquet: {_line(error)}", file=name, config=config)) from None
 
 
-def tables(
-    folder: Path, config: str, split: str, rows: int, columns: tuple[str, ...] | None = None
-) -> Iterator[Any]:
+def tables(folder: Path, config: str, split: str, rows: int, columns: tuple[str, ...] | None = None) -> Iterator[Any]:
     """The rows of a config and split as tables of at most so many rows; :class:`DamagedShard` as above."""
     for path in shards_of(folder, config, split):
         for number in range(open_shard(folder, path, config).num_row_groups):

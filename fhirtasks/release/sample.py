@@ -99,9 +99,12 @@ def _turns(cells: Cells, splits: Sequence[str], limit: int, depth: int, even: bo
     for family in sorted(cells):
         cases = sorted(cells[family])
         for number, case in enumerate(cases):
-            for turn in range(depth * len(splits)):
-                split = splits[(number + turn) % len(splits)]
-                places = cells[family][case].get(split, [])[turn // len(splits) :]
+            mine = cells[family][case]
+            having = [
+                split for offset in range(len(splits)) if (split := splits[(number + offset) % len(splits)]) in mine
+            ]
+            for turn in range(depth * len(having)):
+                places = mine[having[turn % len(having)]][turn // len(having) :]
                 if places:
                     when = (turn * len(cases) + number, 0) if even else (turn, number)
                     turns.append((when, family, places))
