@@ -25,6 +25,7 @@ from fhirtasks.printing import (
     grade_text,
     load_text,
     progress,
+    seal_text,
     pull_text,
     push_text,
     show,
@@ -203,6 +204,7 @@ def audit(
         list[str], typer.Option("--holdout", help="A benchmark's file, or hub:org/name; repeat for more.")
     ],
     policy: Annotated[Path | None, typer.Option(help="What counts as a leak, a JSON file.")] = None,
+    key: Annotated[Path | None, typer.Option(help="The key of sealed holdouts, a file.")] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes; what is found does not depend on it. Default: all cores.", min=1)
     ] = None,
@@ -210,11 +212,26 @@ def audit(
 ) -> None:
     """Search every text of any dataset for what benchmarks hold out; 1 if a leak is found."""
     from fhirtasks.leakage.audit import audit as audit_dataset
+    from fhirtasks.leakage.sealing import read_key
 
-    report = audit_dataset(dataset, holdout, policy, workers=workers or os.cpu_count() or 1, progress=progress)
+    cores = os.cpu_count() or 1
+    report = audit_dataset(dataset, holdout, policy, key=read_key(key), workers=workers or cores, progress=progress)
     show(report.as_json(), as_json, audit_text)
     if not report.clean:
         raise typer.Exit(1)
+
+
+@app.command()
+def seal(
+    holdout: Annotated[list[str], typer.Argument(help="A benchmark's files, or hub:org/name.")],
+    out: Annotated[Path, typer.Option("--out", help="The sealed file to write.")],
+    key: Annotated[Path | None, typer.Option(help="A secret that auditors get too, a file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn a benchmark into hashes that its owner can give away: audits find it and nobody reads it."""
+    from fhirtasks.leakage.sealing import read_key, write_sealed
+
+    show(write_sealed(holdout, out, read_key(key)), as_json, seal_text)
 
 
 @app.command()

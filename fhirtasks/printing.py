@@ -120,17 +120,25 @@ def audit_text(report: dict[str, Any]) -> str:
     lines += [f"not searched: {name} (no text)" for name in report["unsearched"]]
     if report["self_test"]:
         lines += _self_test_lines(report["self_test"])
+    for shared in report["splits"]:
+        what = (
+            shared["what"]
+            if shared["number"] == 1
+            else "families"
+            if shared["what"] == "family"
+            else f"{shared['what']}s"
+        )
+        lines.append(f"{' and '.join(shared['splits'])} share {shared['number']:,} {what}, such as {shared['example']}")
     searched = ", ".join(f"{name or 'rows'} {count:,}" for name, count in report["rows"].items())
     lines.append(f"searched {sum(report['rows'].values()):,} rows ({searched}), {report['characters']:,} characters")
     held = ", ".join(f"{count:,} {name}" for name, count in report["items"].items() if count)
     lines.append(f"against {held or 'sealed holdouts'}")
     leaks = ", ".join(f"{name} {count:,}" for name, count in report["matchers"].items())
     doubts = f"; {report['doubts']:,} to look at" if report["doubts"] else ""
-    lines.append(
-        "clean" + doubts
-        if report["clean"]
-        else f"{report['leaks']:,} leaks in {report['leaking']:,} rows ({leaks}){doubts}"
-    )
+    if report["leaks"]:
+        lines.append(f"{report['leaks']:,} leaks in {report['leaking']:,} rows ({leaks}){doubts}")
+    else:
+        lines.append(("clean" if report["clean"] else "no leak, but the splits are not disjoint") + doubts)
     return "\n".join(lines)
 
 
@@ -161,3 +169,11 @@ def _self_test_lines(test: dict[str, Any]) -> list[str]:
             "(--json shows which were)"
         )
     return lines
+
+
+def seal_text(report: dict[str, Any]) -> str:
+    held = ", ".join(f"{count:,} {name}" for name, count in report["items"].items() if count)
+    keyed = (
+        "whoever has it can look for them" if not report["keyed"] else "whoever has it and the key can look for them"
+    )
+    return f"sealed {held} into {report['file']}: {keyed}"

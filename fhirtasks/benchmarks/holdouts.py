@@ -38,6 +38,8 @@ def read_heldout(source: str | Path) -> Iterator[HeldOut]:
         found: Iterator[HeldOut] = _tables(name, enumerate(hub_rows(name), 1))
     else:
         path = Path(source)
+        if read_sealed(path) is not None:
+            raise UserError(f"{path} is sealed, and what it holds out cannot be read; give it to an audit.")
         found = _folder(path) if path.is_dir() else _file(path, path.name)
     items = _without_boilerplate(list(found))
     if not items:

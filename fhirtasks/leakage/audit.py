@@ -17,14 +17,17 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from fhirtasks.benchmarks.files import Heading
-from fhirtasks.benchmarks.holdouts import read_heldout
+from fhirtasks.benchmarks.heldout import HeldOut
+from fhirtasks.benchmarks.holdouts import read_heldout, read_sealed
 from fhirtasks.errors import UserError
 from fhirtasks.leakage.holdouts import Holdouts
+from fhirtasks.leakage.keyed import open_sealed
 from fhirtasks.leakage.matcher import Match, Matcher
 from fhirtasks.leakage.ngrams import common_phrases
 from fhirtasks.leakage.policy import read_policy
-from fhirtasks.leakage.reading import Part, find_parts, part_rows, row_texts
+from fhirtasks.leakage.reading import Dataset, Part, find_parts, part_rows, row_texts
 from fhirtasks.leakage.selftest import CLEAN, EACH, SelfTest, measure
+from fhirtasks.leakage.splits import Overlap, overlaps
 from fhirtasks.planting.rows import Row
 from fhirtasks.processes import runner
 
@@ -65,7 +68,7 @@ class AuditReport:
     """What was searched and found. ``leaks`` and ``doubts`` count all findings, decisive or not; ``findings`` lists the first.
 
     ``leaking`` counts the rows, and pieces of prose, that have leaks. ``holdouts`` is the digest of what was held out,
-    ``items`` its counts by kind.
+    ``items`` its counts by kind; ``splits`` is what two splits of a release of ours share.
     """
 
     dataset: str
@@ -82,21 +85,23 @@ class AuditReport:
     items: dict[str, int]
     policy: dict[str, Any]
     notes: tuple[str, ...]
+    splits: tuple[Overlap, ...]
     self_test: SelfTest | None
 
     @property
     def clean(self) -> bool:
-        """True if nothing held out was found for certain."""
-        return not self.leaks
+        """True if nothing held out was found for certain, and no two splits share what they must not."""
+        return not self.leaks and not self.splits
 
     def as_json(self) -> dict[str, Any]:
         """The report as one JSON value."""
         return {
             "clean": self.clean,
-            **asdict(replace(self, findings=(), self_test=None)),
+            **asdict(replace(self, findings=(), splits=(), self_test=None)),
             "findings": [{**asdict(finding), "span": list(finding.span)} for finding in self.findings],
             "unsearched": list(self.unsearched),
             "notes": list(self.notes),
+            "splits": [{**asdict(overlap), "splits": list(overlap.splits)} for overlap in self.splits],
             "self_test": self.self_test.as_json() if self.self_test else None,
         }
 
@@ -109,7 +114,7 @@ class Finder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One part to search with what a file holds (holdouts, policy, templates)."""
+    """One part to search with what a file holds (holdouts, sealed ones, policy, templates)."""
 
     number: int
     part: Part
@@ -135,6 +140,7 @@ def audit(
     sources: Sequence[str | Path],
     policy: Path | None = None,
     *,
+    key: bytes | None = None,
     workers: int = 1,
     each: int = EACH,
     clean: int = CLEAN,
@@ -144,10 +150,14 @@ def audit(
 
     All texts of a row count together, so that a name in one message and the birth date in another are found. What is
     found does not depend on ``workers``. The self-test plants ``each`` leaks per kind of fact and disguise, and ``clean``
-    texts that are none. UserError for a source, policy or dataset that cannot be read.
+    texts that are none. ``key`` opens sealed holdouts that need one. UserError for a source, policy or dataset that cannot be read.
     """
     rules = read_policy(policy)
-    items = [item for source in sources for item in read_heldout(source)]
+    known = {str(source): read_sealed(source) for source in sources}
+    sealed = [value for value in known.values() if value is not None]
+    items = [item for source in sources if known[str(source)] is None for item in read_heldout(source)]
+    for value in sealed:
+        open_sealed(value, key)  # what is wrong with it is told before anything is read
     holdouts = Holdouts.of(items)
     progress("looking at the dataset's files")
     found = find_parts(dataset)
@@ -159,7 +169,7 @@ def audit(
     )
     with tempfile.TemporaryDirectory(prefix="fhirtasks-audit-") as folder:
         setup = Path(folder) / "setup"
-        setup.write_bytes(pickle.dumps((holdouts, rules, templates)))
+        setup.write_bytes(pickle.dumps((holdouts, sealed, key, rules, templates)))
         jobs = [Job(number, part, str(setup)) for number, part in enumerate(found.parts)]
         outcomes: list[Outcome] = []
         try:
@@ -195,7 +205,8 @@ def audit(
         holdouts=holdouts.digest,
         items=holdouts.counts,
         policy=rules.as_json(),
-        notes=(),
+        notes=tuple(_notes(sealed, items, found)),
+        splits=_shared(dataset, found),
         self_test=test,
     )
 
@@ -231,8 +242,8 @@ _opened: dict[str, list[Finder]] = {}
 def _finders(setup: str) -> list[Finder]:
     """The matchers of a setup, made once in each process; the first searches for what is known in the open."""
     if setup not in _opened:
-        holdouts, policy, templates = pickle.loads(Path(setup).read_bytes())
-        _opened[setup] = [Matcher(holdouts, policy, templates)]
+        holdouts, sealed, key, policy, templates = pickle.loads(Path(setup).read_bytes())
+        _opened[setup] = [Matcher(holdouts, policy, templates), *(open_sealed(value, key) for value in sealed)]
     return _opened[setup]
 
 
@@ -296,3 +307,30 @@ def _leaks(finder: Finder, row: Row) -> bool:
 def _is_verbatim(matcher: Matcher, row: Row) -> bool:
     """Whether a row has a held-out text whole: what such rows repeat is a leak, however often, and no template."""
     return any(match.matcher in ("exact", "normalised") for match in matcher.find([text for _, text in row]))
+
+
+def _shared(dataset: str | Path, found: Dataset) -> tuple[Overlap, ...]:
+    """What two splits share, where the dataset is laid out as a release of ours on this machine."""
+    return tuple(overlaps(Path(dataset))) if found.commit is None and _is_release(found.parts) else ()
+
+
+def _is_release(parts: Sequence[Part]) -> bool:
+    return {"charts", "sft"} <= {part.config for part in parts}
+
+
+def _notes(sealed: Sequence[dict[str, Any]], items: Sequence[HeldOut], found: Dataset) -> list[str]:
+    notes = []
+    if sealed:
+        notes.append(
+            "sealed holdouts are compared by hashes of identities, parameter tuples and whole normalised texts alone: "
+            "disguises are not seen through there"
+        )
+    if not items:
+        notes.append(
+            "only sealed holdouts were given, so nothing could be planted and what the audit misses is not measured"
+        )
+    if found.commit is not None and _is_release(found.parts):
+        notes.append(
+            "splits of a dataset on the Hub are not compared with each other; pull it and audit the folder for that"
+        )
+    return notes

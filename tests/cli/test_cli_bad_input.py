@@ -112,7 +112,7 @@ def test_conflicts_can_be_refused(tmp_path: Path) -> None:
         (["build", "--protocol", "smoke", "--out", "ds"], ["smoke"]),
         (["build", "--families", "no_such_*", "--out", "ds"], ["no_such_*"]),
         (["build", "--holdout", "nowhere.json", "--out", "ds"], ["nowhere.json"]),
-        (["build", "--holdout", "text.duckdb", "--out", "ds"], ["text.duckdb"]),
+        (["build", "--holdout", "scan.png", "--out", "ds"], ["scan.png"]),
         (["build", "--tokenizer", "nowhere", "--out", "ds"], ["nowhere"]),
         (["build", "--out", "full"], ["full"]),
         (["verify", "nowhere"], ["nowhere"]),
@@ -122,12 +122,20 @@ def test_conflicts_can_be_refused(tmp_path: Path) -> None:
         (["evaluate", "--tasks", "full", "--policy", "expert"], ["full"]),
         (["serve", "--graph", "nowhere.duckdb"], ["nowhere.duckdb"]),
         (["audit", "nowhere", "--holdout", "text.duckdb"], ["nowhere"]),
+        (["audit", "full", "--holdout", "scan.png"], ["scan.png"]),
+        (["audit", "full", "--holdout", "text.duckdb", "--policy", "scan.png"], ["scan.png"]),
+        (["audit", "scan.png", "--holdout", "text.duckdb"], ["scan.png"]),
+        (["audit", "full"], ["--holdout"]),
+        (["seal", "scan.png", "--out", "sealed.json"], ["scan.png"]),
+        (["seal", "text.duckdb", "--out", "full/mine.txt"], ["mine.txt"]),
+        (["seal", "text.duckdb", "--out", "sealed.json", "--key", "nowhere"], ["nowhere"]),
         (["populate", "--graph", "text.duckdb"], ["text.duckdb"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_misuse(arguments: list[str], words: list[str], tmp_path: Path) -> None:
     (tmp_path / "text.duckdb").write_text("this is no graph\n", encoding="utf-8")
+    (tmp_path / "scan.png").write_bytes(b"\x89PNG\x00\x01")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("keep me", encoding="utf-8")
     before = sorted(str(path) for path in tmp_path.rglob("*"))
