@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from calendar import month_abbr, month_name
 from datetime import date
+from itertools import pairwise
 from typing import Final
 
 from fhirtasks.leakage.folding import name_words, squeeze
@@ -16,6 +17,20 @@ from fhirtasks.population.taskfile import Person
 NEAR_INITIALS: Final = 12
 """Words from the birth date within which two initials count as the name."""
 
+NEAR_LEET: Final = 1_000
+"""Characters from the birth date within which a name in leetspeak is looked for."""
+LETTERS: Final = 14
+"""Characters of a word, JSON's marks included, by which a window of words is measured."""
+
+SHORTEST: Final = 6
+"""Digits of a date by which it is looked for; a shorter one (7/4/88) is looked for beside the name."""
+NEAR_NAME: Final = 60
+"""Characters from the whole name within which such a date must stand."""
+NAME: Final = -1
+"""The number of the needles that are names."""
+
+_WORD: Final = re.compile(rb"[a-z0-9]+")
+_SHORT_DATE: Final = re.compile(rb"(?<![\d.])(\d{1,2})[-/. ](\d{1,2})[-/. ](\d\d)(?!\d)")
 _SOFT: Final = 0
 _PARTED: Final = 1
 _SUFFIXES: Final = {1: "st", 2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd", 31: "st"}
@@ -38,17 +53,20 @@ def person(item: str, who: Person, policy: Policy) -> Probe | None:
     forms = date_forms(who.birth_date)
 
     def look(row: Row, start: int, end: int, form: int) -> Found | None:
-        if not _is_date(row, start, end, forms[form][1], forms[form][2]):
-            return None
-        near = _name(row, given, family, gap, start)
-        if near is None:
-            return None
-        first, last = near
-        return Found("person", first, last, f"{who.name}, {who.birth_date.isoformat()}")
+        if form == NAME:
+            near = (start, end) if _short_date(row, start, end, who.birth_date) and row.ends(start, end) else None
+        elif _is_date(row, start, end, forms[form][1], forms[form][2]):
+            near = _name(row, given, family, gap, start)
+        else:
+            near = None
+        return None if near is None else Found("person", *near, f"{who.name}, {who.birth_date.isoformat()}")
 
-    probe = Probe(f"{who.name}, {who.birth_date.isoformat()} ({item})", look)
+    probe = Probe(
+        f"{who.name}, {who.birth_date.isoformat()} ({item})", look, {given + family: NAME, family + given: NAME}
+    )
     for number, (needle, _, _) in enumerate(forms):
-        probe.needles.setdefault(needle, number)
+        if len(needle) >= SHORTEST:
+            probe.needles.setdefault(needle, number)
     return probe
 
 
@@ -81,7 +99,16 @@ def date_forms(day: date) -> list[tuple[bytes, tuple[int, ...], int]]:
 
 
 def _is_date(row: Row, start: int, end: int, lengths: tuple[int, ...], parted: int) -> bool:
-    if row.before(start)[-1:].isdigit() or row.after(end)[:1].isdigit():
+    near = row.near(start, end)
+    if near is not None:
+        before, here, after = near
+        if before.isdigit() or after.isdigit():
+            return False
+        if len(here) == end - start:
+            return not parted
+        if len(here) > end - start + 4 * (end - start):
+            return False
+    elif row.before(start)[-1:].isdigit() or row.after(end)[:1].isdigit():
         return False
     gaps = row.gaps(start, end)
     if any(len(gap) > 4 for gap in gaps):
@@ -100,51 +127,65 @@ def _is_date(row: Row, start: int, end: int, lengths: tuple[int, ...], parted: i
     return all(at_seams) if parted else (all(at_seams) or not any(at_seams) or lengths[-1] > 1)
 
 
+def _short_date(row: Row, start: int, end: int, day: date) -> bool:
+    """Whether the birth date stands near in figures, with two of the year and no zeros."""
+    for one, other, year in _SHORT_DATE.findall(row.around(start, end, NEAR_NAME)):
+        if int(year) == day.year % 100 and sorted((int(one), int(other))) == sorted((day.month, day.day)):
+            return True
+    return False
+
+
 def _name(row: Row, given: bytes, family: bytes, gap: int, born: int) -> tuple[int, int] | None:
     """Where the name stands, anywhere in the row: whole, in one word, with an initial, or in leetspeak."""
     hay = row.squeezed
-    if family in hay or given in hay:
-        where = row.where
-        firsts, lasts = where.get(given, []), where.get(family, [])
-        near = _beside(firsts, lasts, gap + 1)
-        if near is None:
-            near = _beside(where.get(given[:1], []), lasts, 2) or _beside(firsts, where.get(family[:1], []), 2)
-        if near is not None:
-            first, last = min(near), max(near)
-            return row.offsets[first], row.offsets[last] + len(row.words[last])
+    for word, other in ((family, given), (given, family)):
+        if word in hay:
+            found = _beside(row, word, other, gap)
+            if found is not None:
+                return found
     for whole in (given + family, family + given):
         place = hay.find(whole)
         if place >= 0:
             return place, place + len(whole)
     for glued in (given[:1] + family, family + given[:1]):
-        for match in re.finditer(re.escape(glued), hay):
-            if row.ends(match.start(), match.end()):
-                return match.span()
-    initials = _beside(row.where.get(given[:1], []), row.where.get(family[:1], []), 1)
-    if initials is not None and abs(row.offsets[initials[0]] - born) <= NEAR_INITIALS * 6:
-        return row.offsets[min(initials)], row.offsets[max(initials)] + 1
-    return _in_leet(row, given, family)
+        place = hay.find(glued)
+        while place >= 0:
+            if row.ends(place, place + len(glued)):
+                return place, place + len(glued)
+            place = hay.find(glued, place + 1)
+    return _initials(row, given, family, born) or _in_leet(row, given, family, born)
 
 
-def _beside(ones: list[int], others: list[int], gap: int) -> tuple[int, int] | None:
-    """The first two numbers, one of each ascending list, at most ``gap`` apart and not the same."""
-    left = 0
-    for one in ones:
-        while left < len(others) and others[left] < one - gap:
-            left += 1
-        for other in others[left : left + 2 * gap + 2]:
-            if abs(other - one) > gap:
-                break
-            if other != one:
-                return one, other
+def _beside(row: Row, word: bytes, other: bytes, gap: int) -> tuple[int, int] | None:
+    """Where ``word`` stands, as a word, at most ``gap`` words from ``other``, or two from its initial."""
+    pattern = re.compile(rb"(?<![a-z0-9])" + re.escape(word) + rb"(?![a-z0-9])")
+    for view in row.views:
+        text = view.lower
+        for match in pattern.finditer(text):
+            start = max(0, match.start() - gap * LETTERS)
+            before = list(_WORD.finditer(text, start, match.start()))[::-1]
+            after = list(_WORD.finditer(text, match.end(), match.end() + gap * LETTERS))
+            for words in (before, after):
+                for number, near in enumerate(words[: gap + 1]):
+                    if near.group() == other or (number < 2 and near.group() == other[:1]):
+                        first, last = min(near.start(), match.start()), max(near.end(), match.end())
+                        return row.offset(view, first), row.offset(view, last - 1) + 1
     return None
 
 
-def _in_leet(row: Row, given: bytes, family: bytes) -> tuple[int, int] | None:
-    for view in row.views:
-        for table in _LEET:
-            text = squeeze(view.ascii.lower().translate(table))
-            if given + family in text or family + given in text:
-                start = row.start_of(view)
-                return start, start + len(view.squeezed)
+def _initials(row: Row, given: bytes, family: bytes, born: int) -> tuple[int, int] | None:
+    """Two initials beside each other, near the birth date."""
+    words = _WORD.findall(row.around(born, born + 1, NEAR_INITIALS * LETTERS // 2))
+    for pair in pairwise(words):
+        if pair in ((given[:1], family[:1]), (family[:1], given[:1])):
+            return born, born + 1
+    return None
+
+
+def _in_leet(row: Row, given: bytes, family: bytes, born: int) -> tuple[int, int] | None:
+    text = row.around(born, born + 1, NEAR_LEET)
+    for table in _LEET:
+        read = squeeze(text.translate(table))
+        if given + family in read or family + given in read:
+            return born, born + 1
     return None

@@ -6,7 +6,7 @@ views stand apart, each after a space.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -47,11 +47,20 @@ class Row:
         """The view that holds an offset, and the place in its ``ascii``."""
         number = bisect_right(self._starts, offset) - 1
         view = self.views[number]
-        return view, int(view.kept[offset - self._starts[number]])
+        return view, view.kept[offset - self._starts[number]]
 
-    def start_of(self, view: View) -> int:
-        """The offset where a view begins."""
-        return self._starts[self.views.index(view)]
+    def offset(self, view: View, place: int) -> int:
+        """The offset of the character at a place in a view's ``ascii``."""
+        return self._starts[self.views.index(view)] + bisect_left(view.kept, place)
+
+    def near(self, start: int, end: int) -> tuple[bytes, bytes, bytes] | None:
+        """The character before [start, end), what is written there, and the character after; None across two texts."""
+        number = bisect_right(self._starts, start) - 1
+        view, first = self.views[number], self._starts[number]
+        if end - first > len(view.squeezed):
+            return None
+        here, there = view.kept[start - first], view.kept[end - 1 - first] + 1
+        return view.ascii[max(0, here - 1) : here], view.ascii[here:there], view.ascii[there : there + 1]
 
     def before(self, offset: int) -> bytes:
         """The up to 16 characters before an offset's, in its own text; empty where it begins the text."""
@@ -89,20 +98,12 @@ class Row:
 
     @cached_property
     def words(self) -> list[bytes]:
-        """All words in order; an empty one where a further view begins."""
-        return self._words[0]
-
-    @cached_property
-    def offsets(self) -> list[int]:
-        """The offset of each word."""
-        return self._words[1]
-
-    @cached_property
-    def where(self) -> dict[bytes, list[int]]:
-        """Word -> its numbers in :attr:`words`."""
-        found: dict[bytes, list[int]] = {}
-        for number, word in enumerate(self.words):
-            found.setdefault(word, []).append(number)
+        """All words in order; an empty one before each further view."""
+        found: list[bytes] = []
+        for view, start in zip(self.views, self._starts, strict=True):
+            if start and self.squeezed[start - 1 : start] == b" ":
+                found.append(b"")
+            found += parts(view.ascii)
         return found
 
     def grams(self, length: int) -> frozenset[bytes]:
@@ -120,26 +121,6 @@ class Row:
     @cached_property
     def _grams(self) -> dict[int, frozenset[bytes]]:
         return {}
-
-    @cached_property
-    def _words(self) -> tuple[list[bytes], list[int]]:
-        found: list[bytes] = []
-        offsets: list[int] = []
-        extra = False
-        for view, start in zip(self.views, self._starts, strict=True):
-            offset = start
-            if start and self.squeezed[start - 1 : start] == b" ":
-                found.append(b"")
-                offsets.append(start)
-                extra = True
-            for word in parts(view.ascii):
-                found.append(word)
-                offsets.append(offset)
-                offset += len(word)
-        if extra:
-            found.append(b"")
-            offsets.append(len(self.squeezed))
-        return found, offsets
 
     def _place(self, views: Sequence[View], before: bytes) -> None:
         pieces = []

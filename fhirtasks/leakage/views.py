@@ -13,7 +13,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote
 
 from fhirtasks.leakage.folding import squeeze
@@ -54,7 +54,7 @@ _MARKS: Final = bytes(
 )
 _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
 _PRINTED: Final = bytes([*range(32, 127), 9, 10, 13])
-_ALNUM: Final = [byte < 128 and bytes([byte]).isalnum() for byte in range(256)]
+_ALNUM: Final = bytes(byte < 128 and bytes([byte]).isalnum() for byte in range(256))
 
 SPELT_NEEDLES: Final = tuple((one + two + three).encode() for one in _NUMBERS for two in _NUMBERS for three in _NUMBERS)
 """Three digits in words with nothing between: what calls for :func:`spelt`."""
@@ -77,11 +77,16 @@ class View:
         self.squeezed = squeeze(self.ascii)
 
     @cached_property
-    def kept(self) -> Any:
+    def kept(self) -> memoryview:
         """The place in ``ascii`` of each character of ``squeezed``."""
         import numpy as np
 
-        return np.flatnonzero(np.array(_ALNUM)[np.frombuffer(self.ascii, np.uint8)])
+        return np.flatnonzero(np.frombuffer(self.ascii.translate(_ALNUM), np.bool_)).data
+
+    @cached_property
+    def lower(self) -> bytes:
+        """``ascii`` in lower case."""
+        return self.ascii.lower()
 
     def original(self, start: int, end: int) -> tuple[int, int]:
         """[start, end) of ``ascii`` as a span of the text as given."""
