@@ -191,6 +191,9 @@ def _held_together(row: Row, start: int, end: int, bare: bool) -> bool:
     if not bare or not parted:
         return True
     # Digits beside digits are common in tables and times: digits alone may be parted twice at most, or all of them.
-    if any(len(gap) > 1 or gap in b",;\"'[]{}" for gap in parted) or 2 < len(parted) < len(gaps):
+    # Each digit apart, blanks around the number's own hyphens included, is one way of parting it.
+    apart = len(parted) == len(gaps) and not any(gap.strip(b" \t\r\n-") for gap in parted)
+    odd = any(len(gap) > 1 or gap in b",;\"'[]{}" for gap in parted) or 2 < len(parted) < len(gaps)
+    if odd and not apart:
         return False
     return re.fullmatch(rb"(?:19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", row.squeezed[start:end]) is None

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
 from fhirtasks.benchmarks.files import Heading, Kind, damaged, encoding_of, is_packed, kind_of, opened, rows
 from fhirtasks.benchmarks.hub import is_hub, parse, unreachable
 from fhirtasks.errors import UserError
+from fhirtasks.fhir.jsontext import dumps
 
 CHUNK: Final = 16 << 20
 """Bytes of a JSON-lines file that make a part."""
@@ -233,8 +235,9 @@ def _stripe(part: Part, raw: IO[bytes]) -> Iterator[Any]:
 def row_texts(row: Any) -> list[tuple[str, str]]:
     """Every text of a row with its place: ``messages[2].content``, ``raw``; numbers and dates as one would write them.
 
-    Names of roles are left out, so that a message's text and the next one's are neighbours. A key that has a digit in
-    it is a text too: it may be a record number.
+    A FHIR resource that is an object is one text, its JSON, because charts are known by whole resources. Names of roles are
+    left out, so that a message's text and the next one's are neighbours. A key that has a digit in it is a text too: it
+    may be a record number.
     """
     found: list[tuple[str, str]] = []
     _collect(found, "", row)
@@ -246,6 +249,9 @@ def _collect(found: list[tuple[str, str]], place: str, value: Any) -> None:
         if value and value not in _ROLES and not value.isspace():
             found.append((place, value))
     elif isinstance(value, dict):
+        if isinstance(value.get("resourceType"), str):
+            found.append((place or "resource", dumps(_told(value))))
+            return
         for key, item in value.items():
             inner = f"{place}.{key}" if place else str(key)
             if type(key) is str and place and not key.isalpha() and any(letter.isdigit() for letter in key):
@@ -268,3 +274,13 @@ def _collect(found: list[tuple[str, str]], place: str, value: Any) -> None:
         found.append((place, format(value, "f") if value.is_finite() else str(value)))
     elif not isinstance(value, timedelta):
         found.append((place, repr(value)))
+
+
+def _told(value: Any) -> Any:
+    """A value as JSON has it: without members that are null because a table's other rows have them."""
+    if isinstance(value, dict):
+        return {key: _told(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list | tuple):
+        return [_told(item) for item in value]
+    plain = isinstance(value, str | int | bool | Decimal) or (isinstance(value, float) and isfinite(value))
+    return value if plain else str(value)

@@ -177,7 +177,9 @@ OF_IDENTIFIERS: Final[dict[str, Disguise]] = {"zero padding": zero_padded, "pref
 
 
 def _grouped(text: str, rng: Random, mark: str) -> str:
-    """The text in two or three groups of two letters or more."""
+    """The text in its own groups if it has any (``999-12-3456``), else in two or three of two letters or more."""
+    if re.search(r"\w-\w", text):
+        return text.replace("-", mark)
     places = list(range(2, len(text) - 1))
     if not places:
         return text

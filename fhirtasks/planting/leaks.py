@@ -43,7 +43,8 @@ def leaks(items: Sequence[HeldOut], each: int, rng: Random) -> Iterator[Leak]:
         if not having:
             continue
         for disguise in _disguises(what):
-            for item in _draw(having, each, rng):
+            able = [item for item in having if _long(item)] if disguise == "paraphrase" else having
+            for item in _draw(able, each, rng) if able else ():
                 yield Leak(what, disguise, item, _pieces(what, disguise, item, rng))
 
 
@@ -75,6 +76,11 @@ def _disguises(what: What) -> list[str]:
     return [*common, "paraphrase"] if what == "instruction" else [*common, IN_CHART]
 
 
+def _long(item: HeldOut) -> list[str]:
+    """The item's texts that say the same with a word or two exchanged: a few words alone do not."""
+    return [text for text in item.texts if len(text.split()) >= 12]
+
+
 def _draw(having: list[HeldOut], number: int, rng: Random) -> list[HeldOut]:
     return [*having] * (number // len(having)) + rng.sample(having, number % len(having))
 
@@ -87,10 +93,9 @@ def _pieces(what: What, disguise: str, item: HeldOut, rng: Random) -> tuple[str,
     if what == "person":
         return _person(disguise, item, rng)
     if what == "instruction":
-        text = rng.choice([text for text in item.texts if len(text.split()) >= 6])
         if disguise == "paraphrase":
-            return (paraphrase(text, rng),)
-        return _said(disguise, text, rng)
+            return (paraphrase(rng.choice(_long(item)), rng),)
+        return _said(disguise, rng.choice([text for text in item.texts if len(text.split()) >= 6]), rng)
     if what == "identifier":
         known = [text for text in item.identifiers if sum(letter.isdigit() for letter in text) >= 4]
         if disguise in (*OF_NUMBERS, *OF_IDENTIFIERS):  # a UUID is neither spelt nor padded nor numbered

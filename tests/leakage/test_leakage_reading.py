@@ -177,3 +177,15 @@ def test_every_text_of_a_row_has_its_place() -> None:
         ("by_patient.plain[0]", "z"),
     ]  # fmt: skip
     assert row_texts("alone") == [("", "alone")]
+
+
+def test_a_resource_that_is_an_object_is_one_text() -> None:
+    resource = {
+        "resourceType": "Observation",
+        "valueQuantity": {"value": Decimal("1.10"), "unit": None},
+        "on": date(2020, 1, 2),
+        "x": float("nan"),
+    }
+    told = '{"resourceType":"Observation","valueQuantity":{"value":1.10},"on":"2020-01-02","x":"nan"}'
+    assert row_texts(resource) == [("resource", told)]
+    assert row_texts({"entry": [{"resource": resource}]}) == [("entry[0].resource", told)]
