@@ -43,6 +43,8 @@ app = typer.Typer(
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _STOPPED = 130
 """Exit code after Ctrl-C, as shells have it; typer turns the interrupt into it."""
+_INTERRUPTED = "Query interrupted"
+"""What DuckDB makes of a Ctrl-C while it works: a RuntimeError with this text."""
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout.")]
 Graph = Annotated[Path, typer.Option("--graph", help="The graph, a DuckDB file.")]
@@ -368,9 +370,11 @@ def main() -> NoReturn:
         code = _STOPPED
     except Exception as error:
         sentence = _sentence(error)
-        if sentence is None:
+        if sentence is not None:
+            _fail(sentence)
+        if str(error) != _INTERRUPTED:
             raise
-        _fail(sentence)
+        code = _STOPPED
     if code == _STOPPED:
         _say("stopped; run the same command again to go on.")
     raise SystemExit(code if isinstance(code, int) else 0)

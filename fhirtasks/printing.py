@@ -77,8 +77,9 @@ def verify_text(report: dict[str, Any]) -> str:
 def push_text(report: dict[str, Any]) -> str:
     lines = [f"{'ok' if check['passed'] else 'NO':<4}{check['name']}: {check['detail']}" for check in report["checks"]]
     lines += [f"note: {warning}" for warning in report["warnings"]]
-    lines += [f"{size:>14,}  {name}" for name, size in report["upload"].items()]
-    lines += [f"{'delete':>14}  {name}" for name in report["delete"]]
+    if report["dry_run"]:
+        lines += [f"{size:>14,}  {name}" for name, size in report["upload"].items()]
+        lines += [f"{'delete':>14}  {name}" for name in report["delete"]]
     made = " (a new repository)" if report["creates"] else ""
     after = f"after {report['previous']}" if report["previous"] else "the first version"
     total = f"{len(report['upload']):,} files to upload, {sum(report['upload'].values()):,} bytes"
