@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from fhirtasks.benchmarks.holdouts import read_heldout, read_sealed
 from fhirtasks.errors import UserError
 from fhirtasks.fhir.jsontext import content_hash
 from fhirtasks.leakage.folding import name_words, same_name, squeezed
+from fhirtasks.leakage.policy import Policy, read_policy
 from fhirtasks.population.taskfile import Person
 
 _BY_IDENTIFIER = r"""
@@ -47,14 +48,18 @@ Named = dict[str, list[tuple[str, str]]]
 
 @dataclass(frozen=True)
 class Holdouts:
-    """Held-out items, each once, by source and id. Members that several share are given once, with all who have them."""
+    """Held-out items, each once, by source and id, and the policy by which they are looked for.
+
+    Members that several items share are given once, with all who have them.
+    """
 
     items: tuple[HeldOut, ...] = ()
+    policy: Policy = field(default_factory=Policy.default)
 
     @staticmethod
-    def of(items: Iterable[HeldOut]) -> Holdouts:
+    def of(items: Iterable[HeldOut], policy: Policy | None = None) -> Holdouts:
         """The holdouts that these items make, whatever their order."""
-        return Holdouts(tuple(sorted(set(items), key=_content)))
+        return Holdouts(tuple(sorted(set(items), key=_content)), policy or Policy.default())
 
     @cached_property
     def identifiers(self) -> Named:
@@ -109,9 +114,14 @@ class Holdouts:
 
         A patient is, if the id or an identifier's value is a held-out identifier (case and punctuation ignored; also as
         a part of the value), or if a name and the birth date are a held-out person's (case, accents, order and
-        initials ignored; a birth date known only to the month or year counts if it agrees that far).
+        initials ignored; a birth date known only to the month or year counts if it agrees that far), or if the filter
+        would drop the Patient resource.
         """
-        excluded: set[str] = set()
+        from fhirtasks.leakage.matcher import Matcher  # it is made of holdouts
+
+        matcher = Matcher(self)
+        found_in = db.execute("select id, raw from resource where type = 'Patient'").fetchall()
+        excluded = {str(patient) for patient, raw in found_in if matcher.leak(raw) is not None}
         if self.identifiers:
             wanted = [squeezed(identifier) for identifier in self.identifiers]
             excluded |= {str(row[0]) for row in db.execute(_BY_IDENTIFIER, [wanted]).fetchall()}
@@ -135,8 +145,9 @@ class Holdouts:
         return found
 
 
-def read_holdouts(sources: Sequence[str | Path]) -> Holdouts:
-    """What files, folders and Hub data sets hold out. UserError names source, row and reason."""
+def read_holdouts(sources: Sequence[str | Path], policy: Path | None = None) -> Holdouts:
+    """What files, folders and Hub data sets hold out, with a policy file's rules. UserError names source, row and reason."""
+    rules = read_policy(policy)
     items: list[HeldOut] = []
     for source in sources:
         if read_sealed(source) is not None:
@@ -144,7 +155,7 @@ def read_holdouts(sources: Sequence[str | Path]) -> Holdouts:
                 f"{source} is sealed and only fhirtasks audit can search for it; give the benchmark's own file."
             )
         items += read_heldout(source)
-    return Holdouts.of(items)
+    return Holdouts.of(items, rules)
 
 
 def _content(item: HeldOut) -> tuple[str, str, str]:

@@ -43,14 +43,14 @@ class Match:
 class Matcher:
     """Finds what is held out. Build once, use for many rows.
 
-    ``templates`` are three-word phrases that the searched data repeats (:func:`~fhirtasks.leakage.ngrams.common_phrases`);
-    they tell nothing, as those of our own families' wordings do.
+    ``policy`` is that of the holdouts unless another is given. ``templates`` are three-word phrases that the searched
+    data repeats (:func:`~fhirtasks.leakage.ngrams.common_phrases`); they tell nothing, as those of our own wordings do.
     """
 
     def __init__(
         self, holdouts: Holdouts, policy: Policy | None = None, templates: frozenset[bytes] = frozenset()
     ) -> None:
-        self.policy = policy or Policy.default()
+        self.policy = policy or holdouts.policy
         templates = templates | own_phrases()
         cases = cases_of(holdouts.items, self.policy)
         texts = texts_of(holdouts.items, templates, self.policy)

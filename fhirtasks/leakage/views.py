@@ -26,6 +26,9 @@ RUN: Final = 1 << 16
 SHORTEST: Final = 10
 """Characters that a run of base64 needs to be looked at: seven of what it says. Of hex it is twelve, for six."""
 
+LINES: Final = (64, 76)
+"""Characters of a line where base64 is written in lines."""
+
 _ESCAPE: Final = re.compile(
     r"\\+(?:u(d[89ab][0-9a-f]{2})\\+u(d[c-f][0-9a-f]{2})|u([0-9a-f]{4})|u\{([0-9a-f]{1,6})\}|x([0-9a-f]{2})|[nrtbf])",
     re.IGNORECASE,
@@ -43,6 +46,9 @@ _SPELT: Final = re.compile(
 )
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _RUN: Final = re.compile(rb"[A-Za-z0-9+/_-]*")
+_LINES: Final = re.compile(
+    rb"((?:[ \r\n]{1,2}[A-Za-z0-9+/_-]{64,76}(?![A-Za-z0-9+/_=-]))*)((?:[ \r\n]{1,2}[A-Za-z0-9+/_-]{1,76})?)"
+)
 _MARKS: Final = bytes(
     (byte in b"IJKLMNOPQRSTUVWXYZabcdef")
     | (byte in b"CDEFGHSTUVWXijklmnyz0123") << 1
@@ -141,7 +147,7 @@ def _decoded(view: View, runs: list[tuple[int, int, str]]) -> Iterator[tuple[str
         if not text.isascii():
             places = plain_places(text)
             runs = [(from_plain(places, start), from_plain(places, end - 1) + 1, said) for start, end, said in runs]
-        yield from _joined(_lines(text, runs))
+        yield from _joined(runs)
 
 
 def _coded(views: Sequence[View]) -> Iterator[tuple[int, tuple[int, int, str]]]:
@@ -168,7 +174,14 @@ def _coded(views: Sequence[View]) -> Iterator[tuple[int, tuple[int, int, str]]]:
         number = int(np.searchsorted(ends, place, side="right"))
         begin = int(ends[number]) - len(views[number].ascii) - 1
         start, last = _run_around(whole, max(begin, last), place)
-        said = _uncoded(whole[start:last])
+        run = whole[start:last]
+        said = _uncoded(run)
+        if len(run) in LINES and (further := _LINES.match(whole, last)) is not None:
+            # What follows the last line may belong to it or be the next word, so it is read both ways.
+            lines = run + b"".join(further[1].split())
+            ways = [_uncoded(lines), _uncoded(lines + further[2].strip())]
+            if any(ways):
+                said, last = "\n".join(way for way in ways if way), further.end()
         if said is not None:
             yield number, (start - begin, last - begin, said)
 
@@ -208,17 +221,6 @@ def _joined(found: list[tuple[int, int, str]]) -> Iterator[tuple[str, list[tuple
         pieces.append((place, start, end - start, False))
         place += len(content) + 1
     yield "\n".join(content for _, _, content in found), pieces
-
-
-def _lines(text: str, runs: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """Runs of base64 that only line ends part are one."""
-    joined: list[tuple[int, int, str]] = []
-    for start, end, content in runs:
-        if joined and joined[-1][1] - joined[-1][0] >= 60 and not text[joined[-1][1] : start].strip("\r\n "):
-            joined[-1] = (joined[-1][0], end, joined[-1][2] + content)
-        else:
-            joined.append((start, end, content))
-    return joined
 
 
 def _replaced(

@@ -268,3 +268,11 @@ def test_any_text_can_be_searched_and_every_offset_has_a_place(texts: list[str])
             number, start, end = row.span(offset, offset + 1)
             assert 0 <= start <= end <= len(texts[number])
     assert b"".join(row.words).replace(b" ", b"") == row.squeezed.replace(b" ", b"")
+
+
+@pytest.mark.parametrize("length", range(40, 130))
+def test_base64_in_lines_is_read_to_its_last_letter(matcher: Matcher, length: int) -> None:
+    said = ("a note of no interest, then another one, and more of it " * 3)[: length - len(MRN)] + " " + MRN
+    coded = base64.encodebytes(said.encode()).decode().strip()
+    for text in (coded, coded.replace("\n", "\r\n"), json.dumps({"data": coded}), f"see {coded} and more"):
+        assert kinds(matcher, NOISE, text) == {"identifier"}, text
