@@ -65,9 +65,13 @@ def _read(episode: Episode) -> dict[str, set[str] | None]:
         arguments = turn.action.arguments
         if turn.action.name == "fetch":
             found[str(arguments["resource_type"])] = None
-        elif turn.action.name == "fetch_references":
+        elif turn.action.name in ("fetch_references", "follow"):
             told = loads(turn.observation.body)
-            for ref in told.get("ids", ()) if isinstance(told, dict) else ():
+            if not isinstance(told, dict):
+                continue
+            if told["fetched"] > len(told["ids"]):  # too many to be named: the types count as read
+                found |= dict.fromkeys(told["keys"])
+            for ref in told["ids"]:
                 kind, _, id_ = str(ref).partition("/")
                 held = found.setdefault(kind, set())
                 if held is not None:

@@ -45,6 +45,16 @@ def codings(resource: Mapping[str, Any]) -> list[dict[str, Any]]:
     return []
 
 
+def references(resource: Mapping[str, Any], element: str) -> list[str]:
+    """The references that stand in an element (``ingredient.itemReference``), lists being walked through."""
+    found: list[Any] = [resource]
+    for name in element.split("."):
+        values = [one.get(name) for one in found if isinstance(one, dict)]
+        found = [one for value in values for one in (value if isinstance(value, list) else [value])]
+    texts = [one.get("reference") for one in found if isinstance(one, dict)]
+    return [text for text in texts if isinstance(text, str) and not text.startswith("#")]
+
+
 class About(NamedTuple):
     """What a summary needs of one resource: its time, its first main coding with the unit of its value, its elements."""
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
 from fhirtasks.episodes import chart
 from fhirtasks.episodes.text import exact, prompt
 from fhirtasks.episodes.tools import assistant_message, raw_message
@@ -43,7 +45,10 @@ PARAMETERS: Final[dict[str, dict[str, dict[str, Any]]]] = {
 ROUNDS: Final = 24
 """Assistant messages that an episode may have."""
 REFERENCES: Final = 200
-"""References that one call may fetch."""
+"""References that one call may name."""
+FOLLOWED: Final = 2_000
+"""References that following one element may lead to."""
+IDS_SHOWN: Final = 20
 
 Runner = Callable[[str, Mapping[str, str]], Execution]
 """Runs code with these names bound, each given as JSON text."""
@@ -111,7 +116,9 @@ class CodeEnvironment:
         if action.name == "execute_python":
             return self._execute(str(action.arguments["code"]))
         if action.name == "fetch_references":
-            return self._fetch_references([str(one) for one in action.arguments["references"]])
+            return self._fetch_references([str(one) for one in action.arguments["references"]], REFERENCES)
+        if action.name == "follow":
+            return self._follow(str(action.arguments["resource_type"]), str(action.arguments["element"]))
         patient = str(action.arguments["patient"]).removeprefix("Patient/")
         if patient != self.task.slots["patient"]:
             return _error(f"{patient} is not the patient of this task; ask about {self.task.slots['patient']}")
@@ -132,12 +139,22 @@ class CodeEnvironment:
         about = {"type": kind, "fetched": len(found), "new": new, "as": f"resources[{kind!r}]"}
         return _reply(about | {"keys": chart.keys(map(chart.about, found))} | chart.summary(map(chart.about, found)))
 
-    def _fetch_references(self, references: Sequence[str]) -> Observation:
-        if len(references) > REFERENCES:
-            return _error(f"{len(references)} references are too many at once; give {REFERENCES} at most")
+    def _follow(self, kind: str, element: str) -> Observation:
+        if kind not in self.resources:
+            return _error(f"no {kind} was fetched; fetch it before you follow its references")
+        held = self.resources[kind]
+        found = [ref for id in sorted(held) for ref in chart.references(orjson.loads(held[id]), element)]
+        if not found:
+            return _error(f"no fetched {kind} has a reference in {element}; look at the keys that fetch shows")
+        return self._fetch_references(found, FOLLOWED)
+
+    def _fetch_references(self, references: Sequence[str], most: int) -> Observation:
+        references = list(dict.fromkeys(references))
+        if len(references) > most:
+            return _error(f"{len(references)} references are too many at once; {most} is the most")
         found: dict[str, Record] = {}
         unknown, foreign = [], 0
-        for reference in dict.fromkeys(references):
+        for reference in references:
             record = self.service.resolve(reference)
             if record is None:
                 unknown.append(reference)

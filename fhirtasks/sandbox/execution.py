@@ -19,7 +19,7 @@ class Limits:
     seconds: float = 5.0
     memory: int = 256 << 20
     depth: int = 500
-    shown: int = 2_000
+    shown: int = 4_000
     printed: int = 1_000_000
 
 
@@ -45,7 +45,7 @@ class Capture:
     """Collects printed text as it comes: the beginning and the end of it within ``limits.shown``, and its length."""
 
     def __init__(self, limits: Limits) -> None:
-        self._head_size = limits.shown * 2 // 3
+        self._head_size = limits.shown // 2
         self._tail_size = limits.shown - self._head_size
         self._limit = limits.printed
         self._head, self._tail = "", ""

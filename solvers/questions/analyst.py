@@ -31,8 +31,29 @@ def has_code(r, code, name="code"):
 def ref_id(r, name):
     return ((r.get(name) or {}).get("reference") or "").split("/")[-1].split(":")[-1]
 
+def own_name(m):
+    named = [i.get("value") for i in m.get("identifier", []) if i.get("system", "").endswith("medication-name")]
+    first = (codings(m) or [{}])[0]
+    return (named or [None])[0] or (m.get("code") or {}).get("text") or first.get("display")
+
+def medication_name(m, known):
+    if own_name(m):
+        return own_name(m)
+    parts = [known.get(ref_id(part, "itemReference")) for part in m.get("ingredient", [])]
+    parts = [own_name(part) or (codings(part) or [{}])[0].get("code") for part in parts if part]
+    return " + ".join(parts) if parts else (codings(m) or [{}])[0].get("code") or ""
+
+def drug_of(r):
+    known = {m["id"]: m for m in resources.get("Medication", []) + r.get("contained", [])}
+    ref = (r.get("medicationReference") or {}).get("reference", "")
+    if ref:
+        return medication_name(known.get(ref.split("/")[-1].split(":")[-1].lstrip("#"), {}), known)
+    concept = r.get("medicationCodeableConcept") or {}
+    first = (concept.get("coding") or [{}])[0]
+    return concept.get("text") or first.get("display") or first.get("code") or ""
+
 def answer(kind, value, rows, unit=""):
-    evidence = sorted({r["resourceType"] + "/" + r["id"] for r in rows})
+    evidence = sorted({r["resourceType"] + "/" + r["id"] for r in rows})[:10]
     print("ANSWER " + json.dumps({"type": kind, "value": value, "unit": unit, "evidence": evidence}))
 """
 """What the experts' code may use; only the functions that a piece of code names are put before it."""
@@ -42,15 +63,19 @@ EFFECTIVE = '"effectiveDateTime", "effectivePeriod.start", "effectiveInstant"'
 
 @dataclass(frozen=True, slots=True)
 class Expert:
-    """``types`` are fetched first, then each piece of ``code`` is run.
+    """``types`` are fetched, then references followed (type and element, where such were fetched), then ``code`` is run.
 
     Code finds the question's slots in a dict ``q``. It ends with ``answer(type, value, rows, unit)``; code that needs more first
-    prints a line ``FETCH [references]`` (they are fetched before the next piece) . ``says`` is said beside the first call.
+    prints a line ``FETCH [references]``, a few, which are fetched before the next piece.
     """
 
     types: tuple[str, ...]
     code: tuple[str, ...]
-    says: str = ""
+    follow: tuple[tuple[str, str], ...] = ()
+
+
+DRUGS = (("MedicationRequest", "medicationReference"), ("Medication", "ingredient.itemReference"))
+"""Where the names of ordered drugs are."""
 
 
 def solver(expert: Expert) -> Solver:
@@ -61,6 +86,8 @@ def solver(expert: Expert) -> Solver:
         yield Call("coverage", {"patient": patient})
         for kind in expert.types:
             yield Call("fetch", {"patient": patient, "resource_type": kind})
+        for kind, element in expert.follow:
+            yield Call("follow", {"resource_type": kind, "element": element})
         output = ""
         for piece in expert.code:
             seen = yield Call("execute_python", {"code": program(piece, task.slots)})

@@ -182,10 +182,10 @@ def test_what_is_shown_is_the_beginning_and_the_end(pieces: list[str]) -> None:
     if len(whole) <= 90:
         assert shown == whole
     else:
-        head, rest = shown[:60], shown[60:]
+        head, rest = shown[:45], shown[45:]
         assert whole.startswith(head)
         mark, _, tail = rest.partition("…]\n")
-        assert tail == whole[-30:]
+        assert tail == whole[-45:]
         assert f"{len(whole) - 90:,} characters omitted of {len(whole):,}" in mark
 
 

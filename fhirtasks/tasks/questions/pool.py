@@ -44,7 +44,11 @@ def _pool(question: Question, world: World) -> dict[str, list[tuple[Asked, Truth
         other = without.get(one.task)
         if truth.evidence and other is not None and (other.value, other.unit) == (truth.value, truth.unit):
             continue
-        if truth.value is not None and not truth.evidence and question.answer not in ("boolean", "integer"):
+        if (
+            not truth.evidence
+            and question.answer not in ("boolean", "integer")
+            and truth.value not in (None, "[]", "{}")
+        ):
             continue
         by_branch[truth.branch].append((one, truth))
     return {branch: _varied(rows, question) for branch, rows in sorted(by_branch.items())}

@@ -1,8 +1,8 @@
-"""Experts: Filtering: does the record hold something, and which (F01 to F13)."""
+"""Experts: does the record hold something, and which."""
 
 from __future__ import annotations
 
 from solvers.questions.analyst import Expert
-from solvers.questions.filtering import observations
+from solvers.questions.filtering import observations, records, states
 
-EXPERTS: dict[str, Expert] = {**observations.EXPERTS}
+EXPERTS: dict[str, Expert] = {**records.EXPERTS, **states.EXPERTS, **observations.EXPERTS}

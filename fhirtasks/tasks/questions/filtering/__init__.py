@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fhirtasks.tasks.questions.filtering import observations
+from fhirtasks.tasks.questions.filtering import observations, records, states
 from fhirtasks.tasks.questions.types import Question
 
-QUESTIONS: tuple[Question, ...] = (*observations.QUESTIONS,)
+QUESTIONS: tuple[Question, ...] = (*records.QUESTIONS, *states.QUESTIONS, *observations.QUESTIONS)
