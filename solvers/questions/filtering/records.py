@@ -44,7 +44,7 @@ answer("boolean", len(rows) > 0, [r for t, r in rows])
         follow=DRUGS,
         code=(
             """
-wanted = {q["drug_1"].lower(), q["drug_2"].lower()}
+wanted = {q["drug_one"].lower(), q["drug_two"].lower()}
 rows = []
 for r in resources.get("MedicationRequest", []):
     if q["t_from"] <= when(r, "authoredOn") < q["t_to"] and drug_of(r).lower() in wanted:

@@ -53,7 +53,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="drugs_ordered", code="F04", category="filtering", answer="boolean", tables=("medication",),
         hops=("MedicationRequest", "Medication"), branches=("true", "false"),
-        candidates="""SELECT p.patient, k.drug AS drug_1, o.drug AS drug_2, left(p.t, 4) || '-01-01' AS t_from,
+        candidates="""SELECT p.patient, k.drug AS drug_one, o.drug AS drug_two, left(p.t, 4) || '-01-01' AS t_from,
                 (left(p.t, 4)::INT + 1)::VARCHAR || '-01-01' AS t_to
             FROM (SELECT DISTINCT patient, left(t, 4) AS t FROM medication WHERE type = 'MedicationRequest' AND t IS NOT NULL) p
             JOIN (SELECT DISTINCT patient AS owner, drug FROM medication WHERE type = 'MedicationRequest') k
@@ -63,15 +63,15 @@ QUESTIONS: tuple[Question, ...] = (
         truth="""SELECT a.task, (count(x.ref) > 0)::VARCHAR AS value, '' AS unit,
                 list(x.ref) FILTER (x.ref IS NOT NULL) AS evidence
             FROM asked a LEFT JOIN seen_medication x ON x.task = a.task AND x.type = 'MedicationRequest'
-                AND lower(x.drug) IN (lower(a.slots['drug_1']), lower(a.slots['drug_2']))
+                AND lower(x.drug) IN (lower(a.slots['drug_one']), lower(a.slots['drug_two']))
                 AND x.t >= a.slots['t_from'] AND x.t < a.slots['t_to']
             GROUP BY a.task""",
         wordings=(
-            "Was {drug_1} or {drug_2} ordered from {t_from} until {t_to}?",
-            "Is there any prescription of {drug_1}, or of {drug_2}, written on or after {t_from} and before {t_to}?",
-            "Look for orders of either drug, {drug_1} and {drug_2}, in the window from {t_from} until {t_to}. Did one occur?",
-            "I want to know whether between {t_from} (included) and {t_to} (excluded) somebody prescribed {drug_1} or else "
-            "{drug_2}.",
+            "Was {drug_one} or {drug_two} ordered from {t_from} until {t_to}?",
+            "Is there any prescription of {drug_one}, or of {drug_two}, written on or after {t_from} and before {t_to}?",
+            "Look for orders of either drug, {drug_one} and {drug_two}, in the window from {t_from} until {t_to}. Did one occur?",
+            "I want to know whether between {t_from} (included) and {t_to} (excluded) somebody prescribed {drug_one} or else "
+            "{drug_two}.",
         ),
         answer_note=(
             "A drug goes by its full name as the record has it, upper and lower case alike; a mixture by the names of its "
