@@ -108,7 +108,7 @@ ELEMENTS = {
 _FREQUENT = ("Observation", "MedicationAdministration", "MedicationRequest", "Condition", "Encounter", "Procedure")
 """Asked for first: each further type that a text is compared with costs time."""
 
-_OTHER = Elements(
+OTHER = Elements(
     times=("effectiveDateTime", "occurrenceDateTime", "onsetDateTime", "performedDateTime", "identifiedDateTime", "authoredOn",
            "recordedDate", "date", "dateTime", "start", "authored", "sent", "recorded", "created", "issued"),
 )  # fmt: skip
@@ -212,7 +212,7 @@ def _slot(name: str) -> str:
 
 
 def _times() -> str:
-    longest = max(len(elements.times) for elements in (*ELEMENTS.values(), _OTHER))
+    longest = max(len(elements.times) for elements in (*ELEMENTS.values(), OTHER))
     return ", ".join(f"extracted[{_FIRST_TIME + i}]" for i in range(longest))
 
 
@@ -226,7 +226,7 @@ def _extraction() -> str:
         f"when type in ({', '.join(map(repr, types))}) then json_extract_string(raw, [{paths}])"
         for paths, types in by_list.items()
     )
-    return f"case {branches} else json_extract_string(raw, [{_paths(_OTHER)}]) end"
+    return f"case {branches} else json_extract_string(raw, [{_paths(OTHER)}]) end"
 
 
 def _paths(elements: Elements) -> str:

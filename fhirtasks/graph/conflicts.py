@@ -72,17 +72,17 @@ def _canonical(value: Json) -> str:
 
 
 def settle(db: duckdb.DuckDBPyConnection) -> int:
-    """Leaves one row per resource in ``staged``, its current body, and puts the others into ``superseded``.
+    """Leaves one row per resource in ``staging``, its current body, and puts the others into ``superseded``.
 
     A body that several sources hold belongs to the first of them. Gives the number of resources with several bodies.
     """
     db.execute("""create temp table twin as
-        select type, id from staged group by all having count(*) > 1
-        union select type, id from deleted where (type, id) in (select (type, id) from staged)""")
+        select type, id from staging group by all having count(*) > 1
+        union select type, id from deleted where (type, id) in (select (type, id) from staging)""")
     if not _any(db, "twin"):
         return 0
     db.execute("""create temp table body as
-        select type, id, raw, min(rowid) as seq, min(source) as source
+        select type, id, raw, min(place) as seq, min(source) as source
         from staged semi join twin using (type, id) group by type, id, raw""")
     db.execute("""create temp table several as
         select type, id from body group by all having count(*) > 1
@@ -91,11 +91,11 @@ def settle(db: duckdb.DuckDBPyConnection) -> int:
         select seq, source from body anti join several using (type, id)""")
     conflicts = _settle_several(db)
     db.execute("""create temp table dropped as
-        select s.rowid as seq from staged s semi join twin using (type, id) anti join kept on s.rowid = kept.seq""")
+        select s.place as seq from staging s semi join twin using (type, id) anti join kept on s.place = kept.seq""")
     db.execute(
-        "update staged set source = kept.source from kept where staged.rowid = kept.seq and staged.source <> kept.source"
+        "update staging set source = kept.source from kept where place = kept.seq and staging.source <> kept.source"
     )
-    db.execute("delete from staged using dropped where staged.rowid = dropped.seq")
+    db.execute("delete from staging using dropped where place = dropped.seq")
     return conflicts
 
 

@@ -17,7 +17,7 @@ import msgspec
 
 from fhirtasks.fhir.jsontext import Json
 from fhirtasks.fhir.references import ID_PATTERN, TARGET_PATTERN, TYPE_PATTERN, identifier_token, parse_reference
-from fhirtasks.graph.columns import ELEMENTS
+from fhirtasks.graph.columns import ELEMENTS, OTHER, Elements
 from fhirtasks.graph.stage import LINKS, LOGICAL
 from fhirtasks.graph.store import insert
 
@@ -28,7 +28,7 @@ _HARD = "('urn', 'conditional', 'contained', 'logical')"
 
 
 def build_edges(db: duckdb.DuckDBPyConnection, *, logical: bool) -> None:
-    """Fills ``edge`` from the temporary table ``staged``, and its ``patient`` where only an edge tells it.
+    """Fills ``edge`` from the temporary table ``staging``, and its ``patient`` where only an edge tells it.
 
     ``logical`` says whether there may be references by identifier alone.
     """
@@ -58,8 +58,8 @@ def _edges(db: duckdb.DuckDBPyConnection) -> None:
     other texts are searched element by element.
     """
     db.execute("create temp table place (type varchar, paths varchar[])")
-    paths = {type_: (at.subject, *at.links) for type_, at in ELEMENTS.items()}
-    insert(db, "place", [(type_, [re.split(r"[.\[]", path)[0] for path in found]) for type_, found in paths.items()])
+    insert(db, "place", [(type_, _tops(at)) for type_, at in ELEMENTS.items()])
+    other = _tops(OTHER)
     target = (
         f"regexp_extract(reference, '{TARGET_PATTERN}', 1) || '/' || regexp_extract(reference, '{TARGET_PATTERN}', 2)"
     )
@@ -82,16 +82,21 @@ def _edges(db: duckdb.DuckDBPyConnection) -> None:
                         then {target} else reference end as key
                     from (
                         select type, id, path, reference from (
-                            select type, id, unnest(paths) as path, unnest([{", ".join(LINKS)}]) as reference
-                            from staged join place using (type) where pointers = 0)
+                            select type, id, unnest(coalesce(paths, {other})) as path, unnest([{", ".join(LINKS)}]) as reference
+                            from staged left join place using (type) where not more)
                         where reference is not null
                         union all
                         select type, id, path, reference from (
                             select type, id, path, unnest(json_extract_string(element, '$..reference')) as reference from (
                                 select type, id, unnest(json_keys(raw)) as path, unnest(json_extract(raw, '$.*')) as element
-                                from staged where pointers <> 0)
+                                from staged where more)
                             where contains(element, '"reference":"'))
                         where reference is not null and not starts_with(reference, '{{')))))""")
+
+
+def _tops(at: Elements) -> list[str]:
+    """The top-level elements that ``LINKS`` stand in."""
+    return [re.split(r"[.\[]", path)[0] for path in (at.subject, *at.links)]
 
 
 def _logical(db: duckdb.DuckDBPyConnection) -> None:
@@ -195,5 +200,5 @@ def _owners(db: duckdb.DuckDBPyConnection) -> None:
             and (type, id) in (select (type, id) from staged where patient is null)
         group by type, id having count(distinct target_id) = 1""")
     if db.execute("select 1 from owner limit 1").fetchall():
-        db.execute("""update staged set patient = owner.patient from owner
-            where staged.type = owner.type and staged.id = owner.id""")
+        db.execute("""update staging set patient = owner.patient from owner
+            where staging.type = owner.type and staging.id = owner.id""")

@@ -40,14 +40,23 @@ def known_sources() -> dict[str, Known]:
     return msgspec.json.decode(_TABLE.read_bytes(), type=dict[str, Known])
 
 
+def known_sql(raw: str) -> str:
+    """SQL: the key of the known collection that a resource's text has the mark of, the strictest; null if of none."""
+    marks = [(marker, key) for key, known in known_sources().items() for marker in known.markers]
+    return "case " + " ".join(f"when contains({raw}, '{marker}') then '{key}'" for marker, key in marks) + " end"
+
+
 def recognise(db: duckdb.DuckDBPyConnection) -> dict[int, str]:
-    """Source number -> key of the known collection its current resources belong to; the strictest where several do."""
+    """Source number -> key of the known collection its current resources belong to; the strictest where several do.
+
+    Reads ``staging``, whose column ``known`` is that of :func:`known_sql`, and the patients of ``resource``.
+    """
+    marked = set(db.execute("select distinct source, known from staging where known is not null").fetchall())
     found: dict[int, str] = {}
-    for key, known in known_sources().items():
-        for marker in known.markers:
-            rows = db.execute("select distinct source from resource where contains(raw, ?)", [marker]).fetchall()
-            for (number,) in rows:
-                found.setdefault(int(number), key)
+    for key in known_sources():
+        for number, known in sorted(marked):
+            if known == key:
+                found.setdefault(number, key)
     if MIMIC in found.values() and _only_demo(db):
         found = {number: DEMO if key == MIMIC else key for number, key in found.items()}
     return found

@@ -15,7 +15,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +29,7 @@ from fhirtasks.graph.edges import build_edges
 from fhirtasks.graph.known import recognise
 from fhirtasks.graph.server import is_server, server_name
 from fhirtasks.graph.stage import Reader, fill
+from fhirtasks.graph.texts import Texts
 
 _EXAMPLES = 10
 _ROW_GROUP = 20_480
@@ -92,7 +93,8 @@ def load(
             db.execute(f"attach {_quoted(made)} as graph (row_group_size {_ROW_GROUP})")
             db.execute("use graph")
             given = (licence, origin, real_patients)
-            report = _load(db, sources, graph if old else None, given, on_conflict, progress)
+            with closing(Texts(folder / "texts")) as texts:
+                report = _load(db, texts, sources, graph if old else None, given, on_conflict, progress)
             db.execute("checkpoint graph")
         finally:
             db.close()
@@ -102,6 +104,7 @@ def load(
 
 def _load(
     db: duckdb.DuckDBPyConnection,
+    texts: Texts,
     sources: Sequence[str],
     old: Path | None,
     given: tuple[str | None, str | None, bool],
@@ -111,12 +114,8 @@ def _load(
     db.execute(store.SCHEMA)
     if old is not None:
         db.execute(f"attach {_quoted(old)} as old (read_only)")
-    reader = Reader(sources, _number_sources(db, sources, old, *given), progress)
+    reader = Reader(sources, _number_sources(db, sources, old, *given), texts, progress)
     fill(db, reader, old=old is not None)
-    if _one(db, "select count(*) from staged where id = ''"):
-        # The quick way does not look at single ids; the careful one says where the empty one is.
-        for _ in Reader(sources, reader.numbers, lambda message: None, careful=True).batches():
-            pass
     logical = reader.logical or (
         old is not None and _one(db, "select count(*) from old.pointer where kind = 'logical'") > 0
     )
@@ -124,7 +123,7 @@ def _load(
     _keep_beside(db, reader, old)
     if old is not None:
         db.execute("detach old")
-    if _one(db, "select count(*) from staged") == 0:
+    if _one(db, "select count(*) from staging") == 0:
         raise UserError(f"No FHIR resource was found in {', '.join(sources)}; give NDJSON files, Bundles, or a server.")
     progress("looking for conflicts")
     conflicts = settle(db)
@@ -139,15 +138,17 @@ def _load(
     build_edges(db, logical=logical)
     progress("finishing the graph")
     db.execute(f"create table resource ({store.COLUMNS})")
-    db.execute(f"insert into resource select {store.NAMES} from staged order by {store.ORDER}")
-    db.execute("drop table staged")
+    # Texts are fetched after the sort, not sorted.
+    db.execute(f"""insert into resource select * exclude (place), text_at(place)
+        from (select {store.NAMES.replace("raw", "place")} from staging order by {store.ORDER})""")
+    for number, key in sorted(recognise(db).items()):
+        db.execute("update source set known = ? where source = ?", [key, number])
+    db.execute("drop view staged; drop table staging")
     with ThreadPoolExecutor(1) as beside, db.cursor() as reading:
         reading.execute("use graph")
         fingerprinting = beside.submit(_fingerprint, reading)  # one core each
         db.execute("create index resource_id on resource (id)")
         fingerprint = fingerprinting.result()
-    for number, key in sorted(recognise(db).items()):
-        db.execute("update source set known = ? where source = ?", [key, number])
     db.execute("insert into meta values ('graph_version', ?), ('fingerprint', ?)", [store.VERSION, fingerprint])
     return LoadReport(
         resources=store.counts(db),

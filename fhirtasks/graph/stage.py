@@ -1,64 +1,53 @@
 """Records on their way into a graph: read, checked, and put into a table with their search columns.
 
-One DuckDB statement pulls batches from a Python generator. Large NDJSON files on disk DuckDB reads itself, with all
-threads, and takes if every line is plain: a resource with an id, minified, and printed as DuckDB would print it. If
-any is not, the file goes the way of all others, where errors are worded and odd lines looked at one by one.
+One DuckDB statement pulls batches from a Python generator: one thread reads, the others take the texts apart.
 """
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from mmap import ACCESS_READ, mmap
 from typing import Any
 
 import duckdb
 import msgspec
 
 from fhirtasks.errors import UserError
-from fhirtasks.graph import store
 from fhirtasks.graph.bundles import Deleted, Found, Opened, minified, resources_in
-from fhirtasks.graph.columns import ELEMENTS, MOST_LINKS, columns_query
+from fhirtasks.graph.columns import MOST_LINKS, columns_query
+from fhirtasks.graph.known import known_sql
+from fhirtasks.graph.lines import Lines, blocks, read_lines
 from fhirtasks.graph.server import is_server, pages
 from fhirtasks.graph.sources import Part, Skipped, parts_of, reading
+from fhirtasks.graph.texts import Texts
 
 _BATCH_BYTES = 1_000_000
-_DIRECT_BYTES = 16_000_000
-"""From this size on planning a query of its own for a file is cheaper than reading the file here."""
-
 _BOM = b"\xef\xbb\xbf"
-_START = re.compile(rb'\{"resourceType":"([A-Za-z]+)","id":"')
 LOGICAL = b'"identifier":{'
 """What stands in a reference by identifier alone."""
 
-REFERENCE = b'"reference":"'
+_REFERENCE = '"reference":"'
 """What stands before every reference string in minified JSON, and nowhere else: in a string the quotes would be
 escaped.
 """
 
-_DEPTH = 500
-"""Lines with more brackets than this go the careful way, which refuses texts that are nested too deeply to be decoded."""
-
-_KNOWN = ", ".join(map(repr, ELEMENTS))
 LINKS = tuple(f"link_{i}" for i in range(MOST_LINKS + 1))
 _SEEN = " + ".join(f"({link} is not null)::integer" for link in LINKS)
 _SELECT = f"""type, id, case when type = 'Patient' then id else subject end as patient, codes, categories, status, date_lo,
-    date_hi, effective, value, unit, source, raw, case
-        when pointers = {_SEEN} then 0 else pointers end as pointers,
-    {", ".join(LINKS)}"""
+    date_hi, effective, value, unit, source, place,
+    len(string_split(raw, '{_REFERENCE}')) - 1 <> {_SEEN} as more, {", ".join(LINKS)}"""
 
 
 @dataclass(slots=True)
 class Reader:
     """Reads sources into batches. ``numbers`` are the sources' own; what is no resource is collected beside the
-    batches, and so is, in ``direct``, what DuckDB may try to read itself (part, path, source).
+    batches. A ``careful`` one looks at NDJSON line by line, and at nothing else.
     """
 
     sources: Sequence[str]
     numbers: Sequence[int]
+    texts: Texts
     progress: Callable[[str], None]
     careful: bool = False
     notes: dict[int, set[str]] = field(default_factory=dict)
@@ -67,13 +56,12 @@ class Reader:
     bundles: set[tuple[Any, ...]] = field(default_factory=set)
     full_urls: set[tuple[Any, ...]] = field(default_factory=set)
     deleted: set[tuple[Any, ...]] = field(default_factory=set)
-    direct: list[tuple[Part, str, int]] = field(default_factory=list)
     _raws: list[bytes] = field(default_factory=list)
     _types: list[str] = field(default_factory=list)
     _size: int = 0
 
     def batches(self) -> Iterator[Any]:
-        """pyarrow record batches of ``source, type, raw, pointers``. UserError names file, line and reason."""
+        """pyarrow record batches of ``source, type, place, raw``. UserError names file, line and reason."""
         for number, source in zip(self.numbers, self.sources, strict=True):
             yield from self._source(source, number)
             if self._raws:
@@ -82,7 +70,7 @@ class Reader:
     def _source(self, source: str, number: int) -> Iterator[Any]:
         notes = self.notes.setdefault(number, set())
         if is_server(source):
-            for url, text in pages(source):
+            for url, text in pages(source) if not self.careful else ():
                 self.progress(f"reading {url}")
                 self._document(url, text, paged=True)
                 yield from self._full(number)
@@ -95,51 +83,41 @@ class Reader:
                 continue
             self.progress(f"reading {part.name}")
             with reading(part.name):
-                if not part.lines:
-                    self._whole(part)
-                elif not self.careful and (path := _on_disk(part)):
-                    self.direct.append((part, path, number))
-                else:
+                if part.lines:
                     yield from self._lines(part, number)
+                elif not self.careful:
+                    self._whole(part)
                 yield from self._full(number)
 
-    def lines_of(self, part: Part, source: int) -> Iterator[Any]:
-        """The batches of one NDJSON part."""
-        with reading(part.name):
-            yield from self._lines(part, source)
-        if self._raws:
-            yield self._batch(source)
+    def keep(self, raws: Any) -> Any:
+        """The places of further texts, both pyarrow arrays of strings and numbers."""
+        import numpy as np
+
+        raws = raws.combine_chunks()
+        _, offsets, data = raws.buffers()
+        ends = np.frombuffer(offsets, np.int32)[raws.offset : raws.offset + len(raws) + 1]
+        return self.texts.add(data, ends[:-1], np.diff(ends))[0]
 
     def _full(self, source: int) -> Iterator[Any]:
         if self._size >= _BATCH_BYTES:
             yield self._batch(source)
 
     def _lines(self, part: Part, source: int) -> Iterator[Any]:
-        """NDJSON, some thousand lines at a time: quickly where all of them are plain, else one by one."""
-        import pyarrow as pa
-
-        squeeze = partial(msgspec.json.format, indent=-1)
         number = 1
         with part.open() as file:
-            while lines := file.readlines(_BATCH_BYTES):
-                try:
-                    texts: list[bytes] = list(map(squeeze, lines))  # type: ignore[arg-type]
-                    begin = _START.match(texts[0])
-                except (msgspec.DecodeError, RecursionError):
-                    begin = None
-                if begin is not None and begin[1] != b"Bundle" and not self.careful:
-                    raws = pa.array(texts, pa.binary())
-                    whole = raws.buffers()[2].to_pybytes()
-                    if _all_plain(texts, whole, begin[0]):
-                        self.logical = self.logical or LOGICAL in whole
-                        yield self._record_batch(source, [begin[1].decode()] * len(texts), raws, texts)
-                        number += len(lines)
-                        continue
-                for at, line in enumerate(lines, number):
-                    self._careful(f"{part.name}, line {at}", line, first=at == 1)
-                    if self._size >= _BATCH_BYTES:
-                        yield self._batch(source)
-                number += len(lines)
+            for block in blocks(file):
+                lines = read_lines(block)
+                odd = (lines.kinds < 0) | self.careful
+                if odd.mean() > 0.5 and not self.careful:  # written with spaces, most likely
+                    lines = read_lines(_squeezed(block))
+                    odd = lines.kinds < 0
+                if not odd.all():
+                    self.logical = self.logical or LOGICAL in lines.block
+                    yield self._plain(lines, source)
+                for at in odd.nonzero()[0]:
+                    self._careful(f"{part.name}, line {number + at}", lines.text(at), first=number + at == 1)
+                    yield from self._full(source)
+                number += len(odd)
 
     def _careful(self, where: str, line: bytes, *, first: bool) -> None:
         """A line that is not plain sailing: Bundles, no id, escapes, other scripts, a byte order mark, blank, or
@@ -197,123 +175,89 @@ class Reader:
             if item.bundle and item.full_url and not item.full_url.endswith(f"{item.type}/{item.id}"):
                 self.full_urls.add((item.bundle, item.full_url, item.type, item.id))
 
-    def _batch(self, source: int) -> Any:
+    def _plain(self, lines: Lines, source: int) -> Any:
         import pyarrow as pa
 
-        batch = self._record_batch(source, self._types, pa.array(self._raws, pa.binary()), self._raws)
+        plain = (lines.kinds >= 0).nonzero()[0]
+        types = pa.array(lines.types, pa.string()).take(pa.array(lines.kinds[plain]))
+        starts = lines.starts[plain]
+        return _record_batch(source, types, *self.texts.add(lines.block, starts, lines.ends[plain] - starts))
+
+    def _batch(self, source: int) -> Any:
+        import numpy as np
+        import pyarrow as pa
+
+        lengths = np.fromiter(map(len, self._raws), np.int64, len(self._raws))
+        starts = np.cumsum(lengths) - lengths
+        types = pa.array(self._types, pa.string())
+        batch = _record_batch(source, types, *self.texts.add(b"".join(self._raws), starts, lengths))
         self._raws.clear()
         self._types.clear()
         self._size = 0
         return batch
 
-    def _record_batch(self, source: int, types: list[str], raws: Any, texts: list[bytes]) -> Any:
-        import pyarrow as pa
 
-        if types[0] in ELEMENTS and types.count(types[0]) == len(types):
-            pointers = [text.count(REFERENCE) for text in texts]
-        else:  # -1 stands for a type whose links ``columns`` does not know
-            pointers = [
-                text.count(REFERENCE) if type_ in ELEMENTS else -1 for type_, text in zip(types, texts, strict=True)
-            ]
-        arrays = [
-            pa.array([source] * len(types), pa.int32()),
-            pa.array(types, pa.string()),
-            raws.view(pa.string()),
-            pa.array(pointers, pa.int32()),
-        ]
-        return pa.record_batch(arrays, names=["source", "type", "raw", "pointers"])
+def _record_batch(source: int, types: Any, places: Any, raws: Any) -> Any:
+    import pyarrow as pa
+
+    sources = pa.repeat(pa.scalar(source, pa.int32()), len(types))
+    return pa.record_batch([sources, types, places, raws], names=_INCOMING)
 
 
-def _all_plain(texts: list[bytes], whole: bytes, start: bytes) -> bool:
-    """Whether all begin with the same type and with an id, in ASCII, without ``\\u`` escapes."""
-    if not whole.isascii() or (b"\\" in whole and any(b"\\u" in text for text in texts if b"\\" in text)):
-        return False
-    return all([text.startswith(start) for text in texts])  # noqa: C419  a list is quicker: it is nearly always all of them
-
-
-def _on_disk(part: Part) -> str | None:
-    """The path of a large plain file that begins as its lines should."""
-    with part.open() as file:
-        if not (isinstance(file, io.BufferedReader) and isinstance(file.raw, io.FileIO)):
-            return None
-        path, begin = str(file.name), _START.match(file.peek(100))
-        large = file.seek(0, io.SEEK_END) >= _DIRECT_BYTES
-    plain = begin is not None and begin[1] != b"Bundle" and not set(path) & set("*?[]{}\\")  # DuckDB takes patterns
-    return path if large and plain else None
+def _squeezed(block: bytearray) -> bytearray:
+    """The lines without white space, unless one of them is no JSON."""
+    try:
+        lines = [msgspec.json.format(line, indent=-1) for line in block[:-1].split(b"\n")]
+        return bytearray(b"\n".join(lines) + b"\n")
+    except (msgspec.DecodeError, RecursionError):
+        return block
 
 
 def fill(db: duckdb.DuckDBPyConnection, reader: Reader, *, old: bool) -> None:
-    """Makes the temporary table ``staged`` of what ``reader`` gives and, with ``old``, of all bodies of the attached
+    """Makes the temporary table ``staging`` of what ``reader`` gives and, with ``old``, of all bodies of the attached
     graph of that name.
 
-    It has the columns of ``resource`` and, for the building of edges, more: ``link_0`` …, the reference strings at the
-    places that ``columns`` knows, and ``pointers``, 0 if the text has no others (-1 if that is not known). Errors of the
-    reader come through as they are.
+    It has the columns of ``resource``, but for ``raw`` the text's ``place``, then ``known``, the known collection whose
+    mark the text has, and, for the building of edges, ``link_0`` …, the reference strings at the places that ``columns``
+    knows, and ``more``, whether the text has others.
+    The view ``staged`` has ``raw`` too. Errors of the reader come through as they are.
     """
-    links = ", ".join(f"{link} varchar" for link in LINKS)
-    db.execute(
-        f"create temp table staged ({store.COLUMNS.replace(' using compression zstd', '')}, pointers integer, {links})"
-    )
-    _stream(db, reader.batches(), f"(select * from incoming union all {_OLD})" if old else "incoming")
-    for part, path, source in reader.direct:
-        try:
-            db.execute(_insert(_plain_lines(path, source)))
-        except duckdb.Error:
-            _stream(db, reader.lines_of(part, source), "incoming")
-        else:
-            with open(path, "rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as text:
-                reader.logical = reader.logical or text.find(LOGICAL) >= 0
-
-
-def _stream(db: duckdb.DuckDBPyConnection, batches: Iterator[Any], relation: str) -> None:
     import pyarrow as pa
 
     failure: list[BaseException] = []
 
     def watched() -> Iterator[Any]:
         try:
-            yield from batches
+            yield from reader.batches()
         except BaseException as error:  # DuckDB would wrap it into its own words
             failure.append(error)
             raise
 
-    schema = pa.schema([("source", pa.int32()), ("type", pa.string()), ("raw", pa.string()), ("pointers", pa.int32())])
+    schema = pa.schema(list(zip(_INCOMING, (pa.int32(), pa.string(), pa.int64(), pa.string_view()), strict=True)))
     db.register("incoming", pa.RecordBatchReader.from_batches(schema, watched()))
+    db.create_function("keep", reader.keep, ["VARCHAR"], "BIGINT", type="arrow", null_handling="special")
+    db.create_function("text_at", reader.texts.at, ["BIGINT"], "VARCHAR", type="arrow", null_handling="special")
+    relation = f"(from incoming union all {_OLD})" if old else "incoming"
     try:
-        db.execute(_insert(relation))
+        db.execute(f"""create temp table staging as select {_SELECT}, {known_sql("raw")} as known
+            from ({columns_query(relation, links=True)})""")
     except duckdb.Error:
         if failure:
             raise failure[0] from None
+        # A line that looked plain is no JSON; which one, and why, the careful way says.
+        for _ in Reader(reader.sources, reader.numbers, reader.texts, lambda message: None, careful=True).batches():
+            pass
         raise
     finally:
         db.unregister("incoming")
+    db.execute("create temp view staged as select *, text_at(place) as raw from staging")
 
 
-def _insert(relation: str) -> str:
-    return f"insert into staged select {_SELECT} from ({columns_query(relation, links=True)})"
-
-
-def _plain_lines(path: str, source: int) -> str:
-    """The lines of a file as a relation; reading it fails if any is not plain.
-
-    What DuckDB prints as it stands is minified JSON in UTF-8, but for NaN and the like, which it allows.
-    """
-    begin = r'^\{"resourceType":"([A-Za-z]+)","id":"[^"]'
-    return f"""(select {source} as source, type, raw,
-        case when type in ('', 'Bundle') or json(raw) <> raw or contains(raw, 'NaN') or contains(raw, 'Infinity')
-                or (strlen(raw) > 2 * {_DEPTH} and len(regexp_extract_all(raw, '[{{\\[]')) > {_DEPTH})
-            then error('not plain')
-            when type in ({_KNOWN})
-            then len(regexp_extract_all(raw, '{REFERENCE.decode()}')) else -1 end::integer as pointers
-        from (select json::varchar as raw, regexp_extract(json::varchar, '{begin}', 1) as type
-            from read_ndjson_objects('{path.replace("'", "''")}', compression = 'uncompressed', maximum_object_size = 2000000)))"""
-
+_INCOMING = ("source", "type", "place", "raw")
 
 # The new table ``source`` has the old sources too, under numbers of their own.
-_OLD = f"""
-    select new.source, b.type, b.raw,
-        case when b.type not in ({_KNOWN}) then -1 else
-            (length(b.raw) - length(replace(b.raw, '{REFERENCE.decode()}', ''))) // {len(REFERENCE)} end::integer as pointers
+_OLD = """
+    select new.source, b.type, keep(b.raw), b.raw
     from (select source, type, raw from old.resource union all select source, type, raw from old.superseded) b
     join old.source o on o.source = b.source
     join source new on new.name = o.name and new.licence is not distinct from o.licence

@@ -1,0 +1,157 @@
+"""NDJSON a block at a time: which lines are plain, found for all of them at once.
+
+A plain line holds a resource that begins with its type and its id, minified. Whether it is JSON at all is left to
+DuckDB's parser, which is strict but for three things; a line that may have one of them, or white space outside its
+strings, is not plain. What only looks so may be plain all the same: such a line costs time, no more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import IO, Any
+
+_BLOCK = 1 << 20
+_PIECE = 1 << 17
+_DEPTH = 500
+"""Lines with more brackets than this are not plain: too deep a nesting has to be refused."""
+
+_MOST_TYPES = 50
+_START = re.compile(rb'\{"resourceType":"([A-Za-z]+)","id":"')
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """The lines of a block, each with its newline.
+
+    ``starts`` and ``ends`` (numpy; the ends are the newlines' own places) are those of all lines, ``kinds`` the place of
+    each one's type in ``types``, -1 for a line that is not plain.
+    """
+
+    block: bytearray
+    starts: Any
+    ends: Any
+    kinds: Any
+    types: list[str]
+
+    def text(self, number: int) -> bytes:
+        """One line, counted from 0."""
+        return bytes(self.block[self.starts[number] : self.ends[number]])
+
+
+def blocks(file: IO[bytes]) -> Iterator[bytearray]:
+    """The file in pieces of about 1 MB that end with a newline; one is added where the last line has none."""
+    rest = b""
+    size = _BLOCK
+    while True:
+        block = bytearray(max(size, 2 * len(rest)))
+        block[: len(rest)] = rest
+        filled = len(rest)
+        with memoryview(block) as view:
+            while filled < len(block) and (count := file.readinto(view[filled:])):  # type: ignore[attr-defined]
+                filled += count
+        if filled < len(block):
+            del block[filled:]
+            if block and not block.endswith(b"\n"):
+                block += b"\n"
+            if block:
+                yield block
+            return
+        end = block.rfind(b"\n") + 1
+        rest = bytes(block[end:])
+        if end:
+            del block[end:]
+            yield block
+
+
+def read_lines(block: bytearray) -> Lines:
+    """Finds the plain lines of a block of whole lines."""
+    import numpy as np
+
+    text = np.frombuffer(block, np.uint8)
+    low = _places(text, lambda piece: piece <= 32)
+    newline = text[low] == 10
+    ends, blanks = low[newline], low[~newline]
+    starts = np.append(0, ends[:-1] + 1)
+    odd = np.zeros(len(ends), bool)
+    for places in (blanks[_outside(text, blanks)], _lenient(text)):
+        odd[np.searchsorted(ends, places)] = True
+    if not block.isascii() and not _is_utf8(block):
+        odd[:] = True
+    for number in np.flatnonzero(ends - starts > 2 * _DEPTH):
+        line = (starts[number], ends[number])
+        odd[number] |= block.count(b"{", *line) + block.count(b"[", *line) > _DEPTH
+    kinds, types = _kinds(block, text, starts, ends, odd)
+    return Lines(block, starts, ends, kinds, types)
+
+
+def _outside(text: Any, blanks: Any) -> Any:
+    """Which of the blanks may stand outside strings: before ``,:]}`` or after ``[{``, or after ``:`` or ``,`` that may
+    follow a value; and whatever is no space.
+    """
+    before, after, second = text[blanks - 1], text[blanks + 1], text[blanks - 2]
+    value = (second == 34) | (second - 48 < 10) | (second == 93) | (second == 125) | (second == 101) | (second == 108)
+    return (
+        (text[blanks] != 32)
+        | (after == 44) | (after == 58) | (after == 93) | (after == 125) | (before == 91) | (before == 123)
+        | (((before == 44) | (before == 58)) & value)
+    )  # fmt: skip
+
+
+def _lenient(text: Any) -> Any:
+    """Where what DuckDB's parser forgives may stand: a comma before a closing bracket, NaN, Infinity in any case."""
+    import numpy as np
+
+    commas = _places(text, lambda piece: (piece[:-1] == 44) & ((piece[1:] | 32) == 125))  # ] | 32 is }
+    words = _places(text, _words)
+    before = text[words - 1]
+    return np.concatenate([commas, words[(before == 58) | (before == 44) | (before == 91) | (before == 45)]])
+
+
+def _words(text: Any) -> Any:
+    """Where ``nan`` or ``inf`` begins, in any case."""
+    letters = text | 32
+    n = letters == 110
+    nan = n[:-2] & (letters[1:-1] == 97) & n[2:]
+    inf = (letters[:-2] == 105) & n[1:-1] & (letters[2:] == 102)
+    return nan | inf
+
+
+def _places(text: Any, test: Callable[[Any], Any]) -> Any:
+    """Where ``test`` holds. It looks at pieces that stay in a core's cache, each two bytes longer than it is asked for."""
+    import numpy as np
+
+    pieces = [np.flatnonzero(test(text[at : at + _PIECE + 2])[:_PIECE]) + at for at in range(0, len(text), _PIECE)]
+    return np.concatenate(pieces)
+
+
+def _is_utf8(block: bytearray) -> bool:
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _kinds(block: bytearray, text: Any, starts: Any, ends: Any, odd: Any) -> tuple[Any, list[str]]:
+    """Types by line: the first line without one tells which, and all that begin alike have it too."""
+    import numpy as np
+
+    kinds, types = np.full(len(starts), -1, np.int8), list[str]()
+    left = np.flatnonzero(~odd & (text[ends - 1] == 125))
+    for _ in range(_MOST_TYPES):
+        if not len(left):
+            break
+        start = _START.match(block, starts[left[0]])
+        if start is None:
+            left = left[1:]
+            continue
+        head = np.frombuffer(start[0], np.uint8)
+        long = left[(ends - starts)[left] > len(head)]
+        same = long[(text[starts[long][:, None] + np.arange(len(head))] == head).all(axis=1)]
+        if start[1] != b"Bundle":
+            kinds[same[text[starts[same] + len(head)] != 34]] = len(types)  # an id is not empty
+            types.append(start[1].decode())
+        left = np.setdiff1d(left, same, assume_unique=True)
+    return kinds, types
