@@ -24,7 +24,8 @@ _TABLE = Path(__file__).with_name("credentials.json")
 _START = r"(?:^|[^\w+-]|\\[nrtbf])"
 """A secret begins where a word begins, so never within base64; or after an escape of JSON text."""
 _PLACEHOLDER = re.compile(r"example|placeholder|your|xxxx|\.\.\.|…|REDACTED", re.IGNORECASE)
-_LINES = 4096
+_ROWS = 512
+"""Rows or lines that are looked at together."""
 _SHOWN = 1_000
 
 
@@ -108,7 +109,7 @@ def _lines(path: Path) -> Iterator[tuple[str, Any, Any]]:
 
     first = 0
     with path.open("r", encoding="utf-8", errors="replace", newline="\n") as file:
-        while lines := list(islice(file, _LINES)):
+        while lines := list(islice(file, _ROWS)):
             yield "", pa.array(range(first, first + len(lines))), pa.array(lines, pa.large_string())
             first += len(lines)
 
@@ -122,7 +123,7 @@ def _parquet(path: Path) -> Iterator[tuple[str, Any, Any]]:
         metadata = [value.decode("utf-8", "replace") for value in (file.schema_arrow.metadata or {}).values()]
         yield "metadata", pa.array([0] * len(metadata), pa.int64()), pa.array(metadata, pa.string())
         first = 0
-        for batch in file.iter_batches(batch_size=_LINES):
+        for batch in file.iter_batches(batch_size=_ROWS):
             rows = pa.array(range(first, first + len(batch)))
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
                 yield from _texts(name, rows, column)

@@ -77,6 +77,8 @@ class Remote:
         token = get_token()
         if write and not token:
             raise UserError("There is no token for the Hub; set HF_TOKEN to one that may write, or run hf auth login.")
+        if token and not token.isascii():
+            raise UserError("What HF_TOKEN holds is no token; set it to one, or run hf auth login.")
         self.name = name
         self._api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=token or False)
         self.endpoint = self._api.endpoint
