@@ -1,7 +1,8 @@
-"""Experts: Comparison: more or less, rose or fell, new or gone (C01 to C09)."""
+"""Experts: more or less, rose or fell, new or gone."""
 
 from __future__ import annotations
 
 from solvers.questions.analyst import Expert
+from solvers.questions.comparison import values
 
-EXPERTS: dict[str, Expert] = {}
+EXPERTS: dict[str, Expert] = {**values.EXPERTS}
