@@ -93,7 +93,7 @@ def _last(world: World) -> dict[str, int]:
 
 def _varied(rows: list[tuple[Asked, Truth]], question: Question) -> list[tuple[Asked, Truth]]:
     """The rows with no answer more frequent than :data:`SHARE` allows."""
-    if question.answer == "boolean" or all(truth.value is None for _, truth in rows):
+    if question.answer in ("boolean", "choice") or all(truth.value is None for _, truth in rows):
         return rows
     most = max(2, int(SHARE * len(rows)))
     seen: Counter[str | None] = Counter()
