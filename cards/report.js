@@ -176,6 +176,8 @@
       const params = (query || "").split("&").filter(Boolean).map((pair) => pair.split(/=(.*)/s).slice(0, 2).map((one) => decoded(one || "")));
       return { verb: found[1], url: found[2], params, brief: short, with: params.map((pair) => pair.join("=")).join("  ") };
     }
+    const call = /^(\w+)\((\{.*\})\)$/s.exec(raw.trim());
+    if (call) return { verb: call[1], url: "", params: [], with: "", brief: call[2], called: call[2] };
     const ended = /^FINISH\(/.test(raw.trim());
     return { verb: ended ? "FINISH" : "TEXT", url: "", params: [], with: "", brief: ended ? raw.trim().replace(/^FINISH\(|\)$/g, "") : raw.trim() };
   }
@@ -302,7 +304,7 @@
     const posted = action.verb === "POST" ? step.said.slice(step.said.indexOf("\n") + 1) : "";
     return el("div.body", {},
       el("p.label", {}, asks ? "Request" : "Message"),
-      asks ? el("pre", {}, `${action.verb} ${action.url}`) : el("pre", {}, step.said),
+      asks ? el("pre", {}, `${action.verb} ${action.url}`) : action.called ? shownText(action.called, true) : el("pre", {}, step.said),
       action.params.length ? el("dl.params", {}, action.params.map(([name, value]) => [el("dt", {}, name), el("dd.mono", {}, value)])) : "",
       posted && posted !== step.said ? shownText(posted, true) : "",
       step.reply === null ? "" : [el("p.label", {}, "Reply"), shownText(step.reply)]);

@@ -25,9 +25,9 @@ from fhirtasks.printing import (
     grade_text,
     load_text,
     progress,
-    seal_text,
     pull_text,
     push_text,
+    seal_text,
     show,
     verify_text,
 )
@@ -131,12 +131,21 @@ def build(
         int | None, typer.Option(help="Without --graph: embedded patients to make (200).", min=1)
     ] = None,
     family: Annotated[list[str] | None, typer.Option("--families", help="Name or glob; repeat for more.")] = None,
-    mode: Annotated[str, typer.Option(help="clinical, or compat (a public benchmark's rules).")] = "clinical",
+    mode: Annotated[
+        str | None, typer.Option(help="clinical (default), or compat (a public benchmark's rules).")
+    ] = None,
     protocol: Annotated[str | None, typer.Option(help="How the agent speaks; default text.")] = None,
-    per_family: Annotated[int, typer.Option(help="Trajectories per family.", min=1)] = 240,
-    seed: Seed = 0,
+    per_family: Annotated[int | None, typer.Option(help="Trajectories per family (240).", min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same bytes (0).", min=-(2**63), max=2**63 - 1)] = None,
     holdout: Annotated[
         list[Path] | None, typer.Option("--holdout", help="A benchmark's task file to keep out.")
+    ] = None,
+    extend: Annotated[
+        Path | None,
+        typer.Option(help="A release to go on from: its rows are kept, its options and charts are the defaults."),
+    ] = None,
+    rollouts: Annotated[
+        list[Path] | None, typer.Option(help="JSONL of a model's transcripts of these tasks; repeat for more.")
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes; the bytes do not depend on it.", min=1)] = 1,
     tokenizer: Annotated[Path | None, typer.Option(help="A tokenizer folder, for token counts.")] = None,
@@ -145,7 +154,10 @@ def build(
     """Build a release: sample, solve, replay, grade, deduplicate, filter, write. Run again to resume."""
     from fhirtasks.synthesis.build import BuildConfig
     from fhirtasks.synthesis.build import build as build_release
+    from fhirtasks.synthesis.extend import defaults
 
+    given = defaults(extend)
+    mode = mode or given["mode"]
     if mode not in ("clinical", "compat"):
         raise UserError(f"--mode is {mode!r}; it takes clinical or compat.")
     if protocol not in (None, "text"):
@@ -155,14 +167,16 @@ def build(
     config = BuildConfig(
         out=out,
         graph=graph,
-        patients=patients if patients is not None else 200,
+        patients=patients,
         families=tuple(family or ()),
         mode="compat" if mode == "compat" else "clinical",
-        per_family=per_family,
-        seed=seed,
+        per_family=given["per_family"] if per_family is None else per_family,
+        seed=given["seed"] if seed is None else seed,
         holdouts=tuple(holdout or ()),
         workers=workers,
         tokenizer=tokenizer,
+        extend=extend,
+        rollouts=tuple(rollouts or ()),
     )
     report = build_release(config, progress=progress)
     show(report.as_json(), as_json, build_text)
@@ -171,15 +185,35 @@ def build(
 
 
 @app.command()
+def merge(
+    releases: Annotated[list[Path], typer.Argument(help="Release folders; of equal rows the first stays.")],
+    out: Annotated[Path, typer.Option("--out", help="The release folder to write.")],
+    holdout: Annotated[
+        list[Path] | None, typer.Option("--holdout", help="A benchmark's task file to keep out.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes; the bytes do not depend on it.", min=1)] = 1,
+    as_json: Json = False,
+) -> None:
+    """Make one release of several: every row is replayed and graded on the united charts. Run again to resume."""
+    from fhirtasks.synthesis.combine import MergeConfig, combine
+
+    config = MergeConfig(out, tuple(releases), tuple(holdout or ()), workers)
+    show(combine(config, progress=progress).as_json(), as_json, build_text)
+
+
+@app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="A release folder.")],
     no_hashes: Annotated[bool, typer.Option("--no-hashes", help="Do not compare the manifest's hashes.")] = False,
+    tokenizer: Annotated[Path | None, typer.Option(help="The release's tokenizer, to count its tokens again.")] = None,
     as_json: Json = False,
 ) -> None:
     """Replay and re-grade every row of a release from the folder alone; 1 if anything differs."""
     from fhirtasks.release.verify import verify as verify_release
 
-    report = verify_release(folder, hashes=not no_hashes, progress=progress, workers=os.cpu_count() or 1)
+    report = verify_release(
+        folder, hashes=not no_hashes, tokenizer=tokenizer, progress=progress, workers=os.cpu_count() or 1
+    )
     show(report.as_json(), as_json, verify_text)
     if report.failures:
         raise typer.Exit(1)

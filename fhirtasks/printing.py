@@ -58,6 +58,7 @@ def build_text(report: dict[str, Any]) -> str:
             lines.append(f"{name:<26}{branch:<34}{counts}")
     lines += [f"unsupported: {name} ({why})" for name, why in report["unsupported"].items()]
     lines += [f"note: {note}" for note in report.get("notes", [])]
+    lines += [_rollout_text(one) for one in report.get("rollouts", [])]
     lines += [f"missed quota: {miss}" for miss in report.get("missed", [])]
     dropped = ", ".join(f"{reason} {count}" for reason, count in sorted(report["dropped"].items())) or "none"
     lines.append(f"kept {report['kept']:,} trajectories; dropped: {dropped}")
@@ -66,10 +67,16 @@ def build_text(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _rollout_text(one: dict[str, Any]) -> str:
+    dropped = ", ".join(f"{kind} {count:,}" for kind, count in one["dropped"].items()) or "none"
+    return f"rollouts of {one['model']} ({one['file'][:12]}): kept {one['kept']:,} of {one['transcripts']:,}; dropped: {dropped}"
+
+
 def verify_text(report: dict[str, Any]) -> str:
     lines = [f"{failure}" if isinstance(failure, str) else json.dumps(failure) for failure in report["failures"][:50]]
     if len(report["failures"]) > 50:
         lines.append(f"… and {len(report['failures']) - 50:,} more (--json lists all)")
+    lines += [f"not checked: {what}" for what in report.get("unchecked", [])]
     lines.append(f"{report['verified']:,} of {report['rows']:,} rows verified")
     return "\n".join(lines)
 
@@ -132,8 +139,7 @@ def audit_text(report: dict[str, Any]) -> str:
         lines.append(f"{' and '.join(shared['splits'])} share {shared['number']:,} {what}, such as {shared['example']}")
     searched = ", ".join(f"{name or 'rows'} {count:,}" for name, count in report["rows"].items())
     lines.append(f"searched {sum(report['rows'].values()):,} rows ({searched}), {report['characters']:,} characters")
-    held = ", ".join(f"{count:,} {name}" for name, count in report["items"].items() if count)
-    lines.append(f"against {held or 'sealed holdouts'}")
+    lines.append(f"held out: {_counts(report['items']) or 'sealed'}")
     leaks = ", ".join(f"{name} {count:,}" for name, count in report["matchers"].items())
     doubts = f"; {report['doubts']:,} to look at" if report["doubts"] else ""
     if report["leaks"]:
@@ -149,7 +155,8 @@ def _finding_lines(found: dict[str, Any]) -> list[str]:
     place = "" if found["column"] == where else f" {found['column']}"
     start, end = found["span"]
     kind = found["matcher"] if found["decisive"] else f"{found['matcher']} (to look at)"
-    return [f"{where}{rows}{place} [{start}:{end}]: {kind}: {found['item']}", f"    {found['excerpt']}"]
+    lines = [f"{where}{rows}{place} [{start}:{end}]: {kind}: {found['item']}", f"    {found['excerpt']}"]
+    return ["".join(letter if letter.isprintable() else "·" for letter in line) for line in lines]  # no escape codes
 
 
 def _self_test_lines(test: dict[str, Any]) -> list[str]:
@@ -173,8 +180,9 @@ def _self_test_lines(test: dict[str, Any]) -> list[str]:
 
 
 def seal_text(report: dict[str, Any]) -> str:
-    held = ", ".join(f"{count:,} {name}" for name, count in report["items"].items() if count)
-    keyed = (
-        "whoever has it can look for them" if not report["keyed"] else "whoever has it and the key can look for them"
-    )
-    return f"sealed {held} into {report['file']}: {keyed}"
+    who = "has it and the key" if report["keyed"] else "has it"
+    return f"sealed into {report['file']} ({_counts(report['items'])}); whoever {who} can look for them, and nobody can read them"
+
+
+def _counts(items: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in items.items() if count)

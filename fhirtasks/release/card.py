@@ -1,58 +1,74 @@
-"""The dataset card: a template filled from the manifest alone."""
+"""The dataset card: a template filled from the manifest and a few rows, nothing else."""
 
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
-from typing import Any
+from typing import Any, Final
 
 import fhirtasks
+from fhirtasks.release import card_parts as parts
+from fhirtasks.release.example import choose, shown
 from fhirtasks.release.features import CONFIGS
+from fhirtasks.release.licences import hub_name, licences, spdx
+from fhirtasks.release.markdown import block, code
 
-NAME = "README.md"
+NAME: Final = "README.md"
 _TEMPLATE = Path(fhirtasks.__file__).parents[1] / "cards" / "dataset_card.md"
-_LICENCES = {"odbl-1.0": "odbl", "odc-by-1.0": "odc-by"}
-"""SPDX names that the Hub writes differently; the others are the SPDX name in lower case."""
-_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_SIZES = (
+    (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"),
+)  # fmt: skip
+_TAGS = ("fhir", "ehr", "medical", "agent", "tool-use", "trajectories", "sft", "dpo", "rl", "fhirtasks")
 
 
-def card(manifest: dict[str, Any]) -> str:
-    """The README of a release: YAML that ``load_dataset`` reads, then prose and tables for people."""
+def card(manifest: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    """The README of a release: YAML that ``load_dataset`` and the Hub read, then prose and tables for people.
+
+    ``rows`` are the sample of ``sft`` that the traces are made of; the example is one of them.
+    """
     options = manifest["options"]
-    unsupported = "; ".join(f"`{name}` ({why})" for name, why in manifest["unsupported"].items())
-    dropped = ", ".join(f"{count:,} {reason}" for reason, count in sorted(manifest["dropped"].items()))
-    notes = "".join(f" {note[0].upper()}{note[1:]}." for note in manifest["notes"])
+    example = choose(rows)
+    about = "" if example is None else f"{code(example['family'])}, branch {code(example['branch'])}"
     return Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
         front=front_matter(manifest),
         kept=f"{manifest['kept']:,}",
-        where="path/to/this/folder",
-        mode=options["mode"],
-        protocol=options["protocol"],
-        splits=_splits(manifest),
-        families=_families(manifest),
-        lengths=_lengths(manifest),
-        lengths_note=" and tokens" if options["tokenizer"] else "",
-        dropped=dropped or "nothing",
-        unsupported=f" These records cannot show: {unsupported}." if unsupported else "",
-        holdouts=" Held-out patients and instructions appear in no text." if options["holdouts"] else "",
-        options=json.dumps({name: value for name, value in options.items() if value}, sort_keys=True),
-        graph=manifest["graph"][:16],
-        version=manifest["versions"]["fhirtasks"],
-        sources=_sources(manifest),
-        population=" The patients are synthetic: nobody's record is shown." if options["population"] else "",
-        notes=notes,
+        glance=parts.glance(manifest),
+        traces=f"{len(rows):,}",
+        example_about=about,
+        example=block("" if example is None else shown(example)),
+        split=next(iter(manifest["splits"]), "train"),
+        max_length=parts.max_length(manifest),
+        configs=parts.configs(),
+        mode_about=parts.mode(options),
+        splits=parts.splits(manifest),
+        families=parts.families(manifest),
+        branches=parts.branches(manifest),
+        floors_about=parts.floors_about(manifest),
+        floors=parts.floors(manifest),
+        lengths_about=parts.lengths_about(manifest),
+        lengths=parts.lengths(manifest),
+        rollouts=parts.rollouts(manifest),
+        dropped=parts.dropped(manifest),
+        unsupported=parts.unsupported(manifest),
+        notes=parts.notes(manifest),
+        command=block(command(options), "console"),
+        made=parts.made(manifest),
+        audit=parts.audit(manifest),
+        people=parts.people(manifest),
+        sources=parts.sources(manifest),
     )
 
 
 def front_matter(manifest: dict[str, Any]) -> str:
     """The YAML block: ``configs`` with their files, licence, tags. JSON strings are YAML strings."""
-    licences = sorted({_licence(source) for source in manifest["sources"]}) or ["unknown"]
-    size = next((label for limit, label in _SIZES if manifest["kept"] < limit), "n>1M")
-    lines = ["pretty_name: Verified agent trajectories over FHIR R4 records", "language:", "- en", "license:"]
-    lines += [f"- {json.dumps(licence)}" for licence in licences]
-    lines += ["task_categories:", "- text-generation", "size_categories:", f"- {size}", "tags:"]
-    lines += [f"- {tag}" for tag in ("fhir", "ehr", "agent", "tool-use", "trajectories", "sft", "rl", "fhirtasks")]
+    size = next((label for limit, label in _SIZES if manifest["kept"] < limit), "n>1T")
+    lines = ["pretty_name: Verified agent trajectories over FHIR R4 records", "language:", "- en", *_licence(manifest)]
+    lines += ["annotations_creators:", "- machine-generated", "task_categories:", "- text-generation"]
+    lines += ["- reinforcement-learning", "size_categories:", f"- {size}", "tags:", *(f"- {tag}" for tag in _TAGS)]
     lines.append("configs:")
     for config in CONFIGS:
         splits = [split for split in manifest["splits"] if _has_rows(manifest, config, split)]
@@ -67,45 +83,38 @@ def front_matter(manifest: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def command(options: Mapping[str, Any]) -> str:
+    """The command that makes the release again; capitals stand for what only its maker has."""
+    if options.get("merge"):
+        return f"$ fhirtasks merge {' '.join(f'RELEASE-{n}' for n in range(1, len(options['merge']) + 1))} --out DIR"
+    population = options.get("population")
+    records = [f"--patients {population['patients']}"] if population else []
+    if not population and not options.get("extend"):
+        records.append("--graph GRAPH")
+    first = [f"--mode {options['mode']} --protocol {options['protocol']}"]
+    first.append(f"--per-family {options['per_family']} --seed {options['seed']}")
+    words = [" ".join(["$ fhirtasks build", *records, *first])]
+    given = [("extend", "RELEASE")] * bool(options.get("extend"))
+    given += [("tokenizer", "TOKENIZER")] * bool(options.get("tokenizer"))
+    given += [("holdout", "HOLDOUTS")] * bool(options.get("holdouts"))
+    given += [("rollouts", "TRANSCRIPTS")] * len(options.get("rollouts") or ())
+    words += [f"--{name} {value}" for name, value in given]
+    words += [f"--families {shlex.quote(name)}" for name in options["families"]]
+    return " \\\n    ".join([*words, "--out DIR"])
+
+
 def _has_rows(manifest: dict[str, Any], config: str, split: str) -> bool:
     return any(path.startswith(f"{config}/{split}-") for path in manifest["files"])
 
 
-def _licence(source: dict[str, Any]) -> str:
-    name = (source.get("licence") or "unknown").strip().lower()
-    return _LICENCES.get(name, name) if name.replace("-", "").replace(".", "").isalnum() else "other"
-
-
-def _splits(manifest: dict[str, Any]) -> str:
-    lines = ["| split | patients | resources | episodes |", "|---|---:|---:|---:|"]
-    for split, row in manifest["splits"].items():
-        lines.append(f"| {split} | {row['patients']:,} | {row['resources']:,} | {row['rows']:,} |")
-    return "\n".join(lines)
-
-
-def _families(manifest: dict[str, Any]) -> str:
-    lines = ["| family | branch | quota | kept | native | overlaid |", "|---|---|---:|---:|---:|---:|"]
-    for name, family in manifest["families"].items():
-        for branch, row in family["branches"].items():
-            counts = " | ".join(f"{row[key]:,}" for key in ("quota", "kept", "native", "overlaid"))
-            lines.append(f"| `{name}` | `{branch}` | {counts} |")
-    return "\n".join(lines)
-
-
-def _lengths(manifest: dict[str, Any]) -> str:
-    units = [unit for unit in ("characters", "tokens") if any(unit in row for row in manifest["lengths"].values())]
-    marks = ("median", "p95", "longest")
-    lines = ["| family | " + " | ".join(f"{mark} {unit}" for unit in units for mark in marks) + " |"]
-    lines.append("|---|" + "---:|" * (len(units) * len(marks)))
-    for name, row in manifest["lengths"].items():
-        cells = [f"{row[unit][mark]:,}" if unit in row else "" for unit in units for mark in marks]
-        lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def _sources(manifest: dict[str, Any]) -> str:
-    lines = []
-    for source in manifest["sources"]:
-        origin = f", from {source['origin']}" if source.get("origin") else ""
-        lines.append(f"- {source['name']}: {source.get('licence') or 'licence not stated'}{origin}")
-    return "\n".join(lines) or "- not stated"
+def _licence(manifest: dict[str, Any]) -> list[str]:
+    """The front matter's lines on licences: the Hub's names; what it has no name for is ``other``, with its own name."""
+    names = list(dict.fromkeys(source.get("licence") for source in manifest["sources"])) or [None]
+    hub = sorted({hub_name(name) for name in names})
+    lines = ["license:", *(f"- {name}" for name in hub)]
+    others = [name for name in names if name and hub_name(name) == "other"]
+    if others:
+        lines.append(f"license_name: {json.dumps(', '.join(others))}")
+        link = next((licences()[known].source for name in others if (known := spdx(name))), None)
+        lines += [f"license_link: {json.dumps(link)}"] * (link is not None)
+    return lines

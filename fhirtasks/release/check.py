@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import graders
-from fhirtasks.episodes.types import Message
+from fhirtasks.episodes.types import Episode, Message
 from fhirtasks.errors import UserError
 from fhirtasks.fhir.jsontext import canonical, content_hash, loads
 from fhirtasks.graph.world import World
@@ -18,23 +18,26 @@ from fhirtasks.tasks.codec import task_from_json, task_to_json
 from fhirtasks.tasks.play import replay_task
 from fhirtasks.tasks.types import Task
 
+Places = frozenset[tuple[str, str]]
+"""Fingerprints of graph and world, together: where rows of a split may have been made."""
+
 SLICE = 64
 _FROM_TASK = ("family", "branch", "domain", "kind", "protocol", "mode", "split")
 
 
-def check_rows(rows: Sequence[dict[str, Any]], world: World, split: str, first: int, graph: str) -> list[Failure]:
+def check_rows(rows: Sequence[dict[str, Any]], world: World, split: str, first: int, places: Places) -> list[Failure]:
     """At most one failure per ``sft`` row: what differs when it is replayed and graded again on its world."""
     tasks: list[Task | None] = []
     problems: list[str | None] = []
     for row in rows:
-        task, problem = _stated(row, split)
+        task, problem = stated(row, split)
         tasks.append(task)
         problems.append(problem)
-    truths = _truths([task for task in tasks if task is not None], world)
+    truths = batch_truths([task for task in tasks if task is not None], world)
     failures = []
     for number, (row, task, problem) in enumerate(zip(rows, tasks, problems, strict=True), first):
         if problem is None and task is not None:
-            problem = _provenance(row, task, world, graph) or _again(row, task, world, truths)
+            problem = _provenance(row, task, places) or _again(row, task, world, truths)
         if problem is not None:
             failures.append(Failure(problem, config="sft", split=split, row=number, id=str(row["id"])))
     return failures
@@ -60,7 +63,7 @@ def check_derived(folder: Path, split: str) -> Iterator[Failure]:
             yield Failure("has no row of sft that it comes from", config=config, split=split, row=places[config])
 
 
-def _stated(row: dict[str, Any], split: str) -> tuple[Task | None, str | None]:
+def stated(row: dict[str, Any], split: str) -> tuple[Task | None, str | None]:
     """The row's task, and what its columns say wrongly of it."""
     missing = [name for name, value in row.items() if value is None and name != "tokens"]
     if missing:
@@ -86,31 +89,36 @@ def _stated(row: dict[str, Any], split: str) -> tuple[Task | None, str | None]:
     return task, None
 
 
-def _provenance(row: dict[str, Any], task: Task, world: World, graph: str) -> str | None:
+def told(origin: str, found: dict[str, Any], task: Task) -> bool:
+    """Whether a provenance says what there is to say of a row of this origin and task, wherever it was made."""
+    wanted = provenance(task, str(found.get("world")), str(found.get("graph")))
+    if origin == "model":
+        wanted |= {name: found[name] for name in ("model", "cleaned") if isinstance(found.get(name), str)}
+        return found == wanted and wanted.keys() >= {"model", "cleaned"}
+    return found == wanted
+
+
+def _provenance(row: dict[str, Any], task: Task, places: Places) -> str | None:
     try:
         found = loads(row["provenance"])
     except (ValueError, RecursionError) as error:
         return f"provenance cannot be read: {error}"
-    wanted = provenance(task, world.fingerprint, graph)
-    if row["origin"] == "model" and isinstance(found, dict):
-        wanted |= {name: found[name] for name in ("model", "cleaned") if isinstance(found.get(name), str)}
-        if not wanted.keys() >= {"model", "cleaned"}:
-            return "provenance does not name the model and what was cleaned"
-    if found == wanted and canonical(found).decode() == row["provenance"]:
-        return None
-    if isinstance(found, dict) and found.get("world") != world.fingerprint:
-        return "the world of its charts is not the one that it was made on (provenance, world)"
-    return "provenance does not agree with task and release"
+    if not isinstance(found, dict) or canonical(found).decode() != row["provenance"]:
+        return "provenance is no object in canonical form"
+    if not told(row["origin"], found, task):
+        return "provenance does not agree with the task"
+    if (found["graph"], found["world"]) not in places:
+        return "neither this release's world nor that of one it comes from is the one that it was made on (provenance)"
+    return None
 
 
 def _again(row: dict[str, Any], task: Task, world: World, truths: dict[str, Any]) -> str | None:
     """What differs when the raw assistant texts are replayed and judged again."""
-    stated = {"protocol": task.protocol, "tools": loads(row["tools"]), "messages": row["messages"]}
-    if content_hash(stated) != row["content_hash"]:
+    said = {"protocol": task.protocol, "tools": loads(row["tools"]), "messages": row["messages"]}
+    if content_hash(said) != row["content_hash"]:
         return "content_hash is not that of its messages"
     try:
-        raws = [message["content"] for message in row["messages"] if message["role"] == "assistant"]
-        episode = replay_task(task, world, raws)
+        episode = replay_row(row, task, world)
         place = _first_difference(row["messages"], episode.messages)
         if place is not None:
             return f"message {place} is not what the replay gives"
@@ -129,7 +137,12 @@ def _again(row: dict[str, Any], task: Task, world: World, truths: dict[str, Any]
     return None
 
 
-def _truths(tasks: list[Task], world: World) -> dict[str, Any]:
+def replay_row(row: dict[str, Any], task: Task, world: World) -> Episode:
+    """The episode that a row's raw assistant texts make on this world."""
+    return replay_task(task, world, [one["content"] for one in row["messages"] if one["role"] == "assistant"])
+
+
+def batch_truths(tasks: list[Task], world: World) -> dict[str, Any]:
     """The truths of the whole batch; none of them where a damaged task spoils it: each is then looked up on its own."""
     try:
         return graders.truths(tasks, world)

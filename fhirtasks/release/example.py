@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fhirtasks.fhir.jsontext import Json, dumps, loads
 from fhirtasks.release.sample import characters
+from fhirtasks.release.spoken import spoken
 
 WIDTH: Final = 112
 _MARGIN = 11
@@ -25,16 +26,18 @@ _KEPT: Final = frozenset(
 )
 """Members of a reply that are shown; for the others stands an ellipsis."""
 _ITEMS: Final = 2
+_WRITES = ("POST ", "fhir_create(")
+"""How a message that creates something begins, in either protocol."""
 
 
 def choose(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     """The shortest episode whose write depends on a value that was read; without one the shortest that comes near."""
 
     def rank(row: Mapping[str, Any]) -> tuple[bool, bool, bool, bool, int, str]:
-        said = [message["content"] for message in row["messages"] if message["role"] == "assistant"]
-        writes = any(text.startswith("POST ") for text in said)
+        said = [spoken(message) for message in row["messages"] if message["role"] == "assistant"]
+        writes = any(text.startswith(_WRITES) for text in said)
         decides = row["kind"] == "conditional" and writes
-        value = any('"valueQuantity"' in message["content"] for message in row["messages"])
+        value = any('"valueQuantity"' in spoken(message) for message in row["messages"])
         return row["origin"] != "expert", not decides, not value, not writes, characters(dict(row)), row["id"]
 
     return min(rows, key=rank, default=None)
@@ -44,7 +47,8 @@ def shown(row: Mapping[str, Any]) -> str:
     """The episode as plain text: who speaks on the left, lines no longer than :data:`WIDTH` where they can be broken."""
     lines = []
     for place, message in enumerate(row["messages"]):
-        text = _opening(row, message["content"]) if place == 0 else _cut(message["role"], message["content"])
+        said = spoken(message)
+        text = _opening(row, said) if place == 0 else _cut(message["role"], said)
         for number, line in enumerate(_wrapped(text)):
             lines.append(f"{message['role'] if number == 0 else '':<{_MARGIN}}{line}".rstrip())
     return "\n".join(lines)

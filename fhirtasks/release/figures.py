@@ -89,7 +89,7 @@ def _coverage(family: str, branches: Mapping[str, Mapping[str, int]]) -> Figure:
 def _splits(splits: Mapping[str, Mapping[str, int]]) -> Figure:
     """How patients, resources and episodes fall to the splits, each as shares of the whole."""
     keys = {"patients": "patients", "resources": "resources", "episodes": "rows"}
-    figure, axes = _canvas(560, 3 * 40.0, left=84, right=14)
+    figure, axes = _canvas(420, 3 * 36.0, left=78, right=8)
     said = []
     for place, (label, key) in enumerate(keys.items()):
         total = sum(row[key] for row in splits.values()) or 1
@@ -97,10 +97,10 @@ def _splits(splits: Mapping[str, Mapping[str, int]]) -> Figure:
         for split, row in splits.items():
             share = row[key] / total
             axes.barh(place, share, left=left, height=0.66, color=_INKS.get(split, _INKS["accent"]), linewidth=0)
-            if share > 0.07:
-                axes.text(
-                    left + share / 2, place, f"{row[key]:,}", ha="center", va="center", color="#ffffff", fontsize=12.5
-                )
+            if share > 0.08:
+                label_at = (left + share / 2, place)
+                shown = f"{100 * share:.0f} %"
+                axes.text(*label_at, shown, ha="center", va="center", color="#ffffff", fontsize=11.5)
             left += share
         said.append(f"{label}: " + ", ".join(f"{row[key]:,} {split}" for split, row in splits.items()))
     _rows(axes, list(keys), 1)
@@ -112,7 +112,7 @@ def _lengths(lengths: Mapping[str, Any], unit: str) -> Figure:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     rows = sorted(((name, row[unit]) for name, row in lengths.items() if unit in row), key=lambda one: one[1]["median"])
-    figure, axes = _canvas(560, 26 * len(rows) + 34, left=190, right=30, bottom=30)
+    figure, axes = _canvas(420, 26 * len(rows) + 34, left=168, right=22, bottom=30)
     for place, (_, row) in enumerate(reversed(rows)):
         axes.hlines(place, row["median"], row["longest"], color=_INKS["line"], linewidth=3)
         axes.hlines(place, row["median"], row["p95"], color=_INKS["native"], linewidth=5)
@@ -128,7 +128,7 @@ def _lengths(lengths: Mapping[str, Any], unit: str) -> Figure:
     axes.grid(axis="x", color=_INKS["line"], linewidth=0.8)
     axes.set_axisbelow(True)
     axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.set_yticks(range(len(rows)), [_short(name, 26) for name, _ in reversed(rows)])
+    axes.set_yticks(range(len(rows)), [_short(name, 24) for name, _ in reversed(rows)])
     said = "; ".join(
         f"{name}: median {row['median']:,}, 95th percentile {row['p95']:,}, longest {row['longest']:,}"
         for name, row in rows
@@ -141,7 +141,7 @@ def _drops(dropped: Mapping[str, int], most: int = 24) -> Figure:
     rows = sorted(dropped.items(), key=lambda one: (-one[1], one[0]))
     others = sum(count for _, count in rows[most:])
     rows = rows[:most] + [("other reasons", others)] * (others > 0)
-    figure, axes = _canvas(560, _ROW * len(rows) + 6, left=252, right=58)
+    figure, axes = _canvas(420, _ROW * len(rows) + 6, left=206, right=54)
     for place, (_, count) in enumerate(rows):
         axes.barh(place, count, height=0.62, color=_INKS["accent"], linewidth=0)
         axes.annotate(
@@ -153,7 +153,7 @@ def _drops(dropped: Mapping[str, int], most: int = 24) -> Figure:
             fontsize=12,
             color=_INKS["muted"],
         )
-    _rows(axes, [_short(reason, 36) for reason, _ in rows], rows[0][1])
+    _rows(axes, [_short(reason, 30) for reason, _ in rows], rows[0][1])
     return _finished("drops", figure, "; ".join(f"{reason}: {count:,}" for reason, count in rows))
 
 

@@ -23,7 +23,7 @@ from fhirtasks.tasks.floors import FLOORS, floor, never_read
 from fhirtasks.tasks.play import play
 from fhirtasks.tasks.types import Task
 
-LEAST, MOST, SHARE = 12, 200, 0.05
+LEAST, MOST, SHARE = 12, 200, 0.03
 """Tasks of a family: this share of its rows in the split, within these bounds."""
 
 

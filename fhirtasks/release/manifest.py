@@ -37,6 +37,8 @@ def read_manifest(folder: Path, any_format: bool = False) -> dict[str, Any]:
         raise UserError(f"{folder} has no {NAME}; give the folder of a release, whole.")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
+        if any_format and isinstance(manifest, dict):
+            manifest = {name: kind() for name, kind in _LATER.items()} | manifest
         right = isinstance(manifest, dict) and _whole(manifest)
         version = manifest["format"] if right else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -67,13 +69,24 @@ def _whole(manifest: dict[str, Any]) -> bool:
             for family in manifest["families"].values()
             for row in family["branches"].values()
         )
+        and all(isinstance(number, int) for number in manifest["models"].values())
+        and all(
+            isinstance(one, dict)
+            and isinstance(one.get("graph"), str)
+            and isinstance(one.get("manifest"), str)
+            and isinstance(one.get("worlds"), dict)
+            for one in manifest["lineage"]
+        )
     )
 
 
 _MEMBERS: dict[str, type] = {
     "files": dict, "splits": dict, "families": dict, "versions": dict, "options": dict, "row_sets": dict, "dropped": dict,
-    "unsupported": dict, "lengths": dict, "notes": list, "sources": list, "graph": str, "kept": int,
+    "quotas": dict, "lineage": list, "rollouts": list, "models": dict, "unsupported": dict, "lengths": dict, "notes": list,
+    "sources": list, "graph": str, "kept": int,
 }  # fmt: skip
+_LATER: dict[str, type] = {"quotas": dict, "lineage": list, "rollouts": list, "models": dict}
+"""Members that format 1 has not."""
 _SPLIT: dict[str, type] = {"patients": int, "resources": int, "rows": int, "world": str}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$<>&-])")
+_SPECIAL = re.compile(r"([\\`*_\[\]|~$<>&])")
 _TICKS = re.compile(r"`+")
 
 
@@ -17,7 +17,7 @@ def visible(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """The text in a paragraph, a list or a table cell: one line, nothing in it is markup."""
+    """The text within a line of a paragraph, a list or a table cell: one line, nothing in it is markup."""
 
     def escaped(match: re.Match[str]) -> str:
         return {"<": "&lt;", ">": "&gt;", "&": "&amp;"}.get(match[1], f"\\{match[1]}")

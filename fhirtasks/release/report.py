@@ -20,6 +20,7 @@ import fhirtasks
 from fhirtasks.fhir.jsontext import content_hash
 from fhirtasks.release import report_parts as parts
 from fhirtasks.release.figures import Figure
+from fhirtasks.release.spoken import spoken
 
 NAME: Final = "report.html"
 _CARDS = Path(fhirtasks.__file__).parents[1] / "cards"
@@ -53,6 +54,7 @@ def report(
         lengths=parts.lengths(manifest, svgs),
         lengths_table=parts.lengths_table(manifest),
         splits=svgs["splits"],
+        splits_table=parts.splits_table(manifest),
         drops=svgs.get("drops") or '<p class="nothing">Nothing was dropped.</p>',
         notes=parts.notes(manifest),
         audit=parts.audit(manifest),
@@ -96,5 +98,5 @@ def _rejected(row: Mapping[str, Any]) -> dict[str, Any]:
     return _about(row) | about | {"messages": prompt + rejected, "fork": len(prompt), "chosen": chosen}
 
 
-def _messages(messages: Sequence[Mapping[str, str]]) -> list[list[str]]:
-    return [[message["role"], message["content"]] for message in messages]
+def _messages(messages: Sequence[Mapping[str, Any]]) -> list[list[str]]:
+    return [[message["role"], spoken(message)] for message in messages]

@@ -106,6 +106,13 @@ def lengths_table(manifest: Manifest) -> str:
     return _table(head, rows)
 
 
+def splits_table(manifest: Manifest) -> str:
+    """Patients, resources and episodes of each split."""
+    keys = {"patients": "patients", "resources": "resources", "episodes": "rows"}
+    rows = [(name, [(f"{row[key]:,}", "") for key in keys.values()]) for name, row in manifest["splits"].items()]
+    return _table(("split", *keys), rows)
+
+
 def notes(manifest: Manifest) -> str:
     """What the build noted."""
     rows = "".join(f"<li>{escape(note)}</li>" for note in manifest["notes"])

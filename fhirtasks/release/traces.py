@@ -14,6 +14,7 @@ from typing import Any, Final
 from fhirtasks.episodes.text import parse
 from fhirtasks.episodes.types import Get, Post
 from fhirtasks.fhir.jsontext import dumps
+from fhirtasks.release.spoken import calls
 
 FOLDER: Final = "traces"
 HARNESS: Final = "fhirtasks"
@@ -33,22 +34,26 @@ def _lines(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     about = {name: row[name] for name in ("family", "branch", "split", "origin", "content_hash")}
     yield {"type": "session", "harness": HARNESS, "id": row["id"], "name": f"{row['family']}: {row['branch']}", **about}
     asked = 0
-    waiting = False
+    waiting: list[str] = []
     for message in row["messages"]:
-        role, content = message["role"], message["content"]
+        role, content = message["role"], message["content"] or ""
         made: dict[str, Any] = {"role": role, "content": content}
         if role == "assistant":
-            action = parse(content, row["mode"]) if row["protocol"] == "text" else None
-            waiting = isinstance(action, Get | Post)
-            if isinstance(action, Get | Post):
+            waiting = []
+            for name, arguments in calls(message) or _asked(content, row):
                 asked += 1
-                call = {"name": type(action).__name__.upper(), "arguments": dumps(_arguments(action))}
-                made["toolCalls"] = [{"id": f"call-{asked}", "function": call}]
-        elif role == "user" and waiting:
-            made = {"role": "tool", "toolCallId": f"call-{asked}", "content": content}
-            waiting = False
+                waiting.append(f"call-{asked}")
+                function = {"name": name, "arguments": arguments}
+                made.setdefault("toolCalls", []).append({"id": waiting[-1], "function": function})
+        elif role in ("user", "tool") and waiting:
+            made = {"role": "tool", "toolCallId": waiting.pop(0), "content": content}
         yield {"type": "message", "message": made}
 
 
-def _arguments(action: Get | Post) -> dict[str, Any]:
-    return {"url": action.url} | ({"body": action.body} if isinstance(action, Post) else {})
+def _asked(content: str, row: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a message of the ``text`` protocol asks of the server, as the one call that it is."""
+    action = parse(content, row["mode"]) if row["protocol"] == "text" else None
+    if not isinstance(action, Get | Post):
+        return []
+    body = {"body": action.body} if isinstance(action, Post) else {}
+    return [(type(action).__name__.upper(), dumps({"url": action.url, **body}))]

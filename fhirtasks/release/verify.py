@@ -13,10 +13,15 @@ from typing import Any
 import duckdb
 
 from fhirtasks.errors import UserError
+from fhirtasks.fhir.jsontext import loads
 from fhirtasks.graph.columns import columns_query
 from fhirtasks.graph.world import write_world_from_charts
-from fhirtasks.release.check import check_derived, check_rows
+from fhirtasks.leakage.splits import overlaps
+from fhirtasks.release.check import Places, check_derived, check_rows
+from fhirtasks.release.derived import check_documents, check_lengths, draw_again
+from fhirtasks.release.derived import jobs as drawing_jobs
 from fhirtasks.release.features import NOTHING
+from fhirtasks.release.lengths import token_counter, tokenizer_digest
 from fhirtasks.release.manifest import NAME, file_failures, read_manifest
 from fhirtasks.release.processes import close_worlds, open_world, runner
 from fhirtasks.release.read import DamagedShard, Failure, open_shard, row_group, shards_of, tables
@@ -28,15 +33,24 @@ PARALLEL_FROM = 1_000
 
 @dataclass(frozen=True, slots=True)
 class VerifyReport:
-    """``rows`` of ``sft`` that there are, ``verified`` of them without fault, and everything that is not right."""
+    """``rows`` of ``sft`` that there are, ``verified`` of them without fault, and everything that is not right.
+
+    ``unchecked`` are sentences on what could not be compared here, and why.
+    """
 
     rows: int
     verified: int
     failures: list[dict[str, Any]] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain JSON."""
-        return {"rows": self.rows, "verified": self.verified, "failures": self.failures}
+        return {
+            "rows": self.rows,
+            "verified": self.verified,
+            "failures": self.failures,
+            "unchecked": self.unchecked,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +60,8 @@ class Job:
     folder: Path
     split: str
     world: Path
-    graph: str
+    places: Places
+    tokenizer: Path | None = None
     path: Path | None = None
     group: int = 0
     start: int = 0
@@ -56,23 +71,36 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a job found: failures, and the (family, branch, records), id and content hash of its rows."""
+    """What a job found: failures, and the (family, branch, records), id, content hash and task of its rows.
+
+    ``tasks`` are digests of the tasks' texts, ``models`` counts the rows of each model, ``lengths`` has per family the
+    characters and tokens of its rows.
+    """
 
     job: Job
     failures: list[Failure]
     labels: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     ids: list[str] = field(default_factory=list)
     hashes: list[str] = field(default_factory=list)
+    tasks: list[str] = field(default_factory=list)
+    models: Counter[str] = field(default_factory=Counter)
+    lengths: dict[str, dict[str, list[int]]] = field(default_factory=dict)
 
 
 def verify(
-    folder: Path, *, hashes: bool = True, progress: Callable[[str], None] | None = None, workers: int = 1
+    folder: Path,
+    *,
+    hashes: bool = True,
+    tokenizer: Path | None = None,
+    progress: Callable[[str], None] | None = None,
+    workers: int = 1,
 ) -> VerifyReport:
     """Checks a release; without ``hashes`` the manifest's sha256 sums are not compared, everything else is.
 
-    ``workers`` are processes; what is found does not depend on them.
+    With ``tokenizer``, the one that the release names, tokens are counted again. ``workers`` are processes; what is found
+    does not depend on them.
 
-    UserError if ``folder`` is no release at all.
+    UserError if ``folder`` is no release at all, or for another tokenizer.
     """
     say = progress or (lambda message: None)
     folder = Path(folder)
@@ -82,10 +110,12 @@ def verify(
         manifest = read_manifest(folder)
     except UserError as error:
         return VerifyReport(0, 0, [Failure(str(error), file=NAME).as_json()])
+    unchecked = _tokenizer(manifest, tokenizer)
     say("comparing files with the manifest")
     failures = [Failure(found["problem"], file=found["file"]) for found in file_failures(folder, manifest, hashes)]
     with tempfile.TemporaryDirectory(prefix="fhirtasks-verify-") as temporary:
         jobs: list[Job] = []
+        worlds: dict[str, Path] = {}
         patients: dict[str, str] = {}
         for split, about in manifest["splits"].items():
             say(f"rebuilding the world of {split}")
@@ -93,7 +123,8 @@ def verify(
             found = list(_rebuild(folder, split, about, world, patients))
             failures += found
             if world.exists():
-                jobs += _jobs(folder, split, world, manifest["graph"], failures)
+                worlds[split] = world
+                jobs += _jobs(folder, split, world, _places(manifest, split), tokenizer, failures)
         rows = sum(job.stop - job.start for job in jobs)
         done: list[Done] = []
         try:
@@ -102,6 +133,8 @@ def verify(
                     done.append(part)
                     failures += part.failures
                     say(f"{sum(len(one.ids) for one in done):,} of {rows:,} rows checked")
+                say("writing card, report and traces again")
+                drawn = dict(run(draw_again, drawing_jobs(folder, manifest, worlds)))
         finally:
             close_worlds()
     wrong = {
@@ -110,7 +143,15 @@ def verify(
     done.sort(key=lambda part: (list(manifest["splits"]).index(part.job.split), part.job.first))
     failures += _whole(manifest, done, hashes)
     failures += _dropped(folder, manifest)
-    return VerifyReport(rows, rows - len(wrong), [failure.as_json() for failure in sorted(failures, key=_order)])
+    failures += _shared(folder)
+    failures += check_lengths(manifest, [part.lengths for part in done])
+    for one in check_documents(folder, manifest, drawn):
+        if isinstance(one, Failure):
+            failures.append(one)
+        else:
+            unchecked.append(one)
+    failures.sort(key=_order)
+    return VerifyReport(rows, rows - len(wrong), [failure.as_json() for failure in failures], unchecked)
 
 
 def do(job: Job) -> Done:
@@ -122,10 +163,59 @@ def do(job: Job) -> Done:
     except DamagedShard as damaged:
         return Done(job, [damaged.failure])
     rows = table.to_pylist()
-    failures = check_rows(rows, open_world(job.world), job.split, job.first, job.graph)
+    failures = check_rows(rows, open_world(job.world), job.split, job.first, job.places)
+    lengths: dict[str, dict[str, list[int]]] = {}
+    count = None if job.tokenizer is None else token_counter(job.tokenizer)
+    for number, row in enumerate(rows, job.first):
+        texts = [str(message["content"]) for message in row["messages"] or ()]
+        mine = lengths.setdefault(str(row["family"]), {"characters": [], "tokens": []})
+        mine["characters"].append(sum(map(len, texts)))
+        if row["tokens"] is not None:
+            mine["tokens"].append(row["tokens"])
+        if count is not None and row["tokens"] != count(texts):
+            problem = f"tokens is {row['tokens']}, the tokenizer counts {count(texts)}"
+            failures.append(Failure(problem, config="sft", split=job.split, row=number, id=str(row["id"])))
     labels = Counter((row["family"], row["branch"], '"records":"native"' in str(row["provenance"])) for row in rows)
     named = Counter({(f, b, "native" if native else "overlaid"): count for (f, b, native), count in labels.items()})
-    return Done(job, failures, named, [row["id"] for row in rows], [row["content_hash"] for row in rows])
+    return Done(
+        job,
+        failures,
+        named,
+        [row["id"] for row in rows],
+        [row["content_hash"] for row in rows],
+        [hashlib.sha256(str(row["task"]).encode()).hexdigest() for row in rows],
+        Counter(_model(row) for row in rows if row["origin"] == "model"),
+        lengths,
+    )
+
+
+def _tokenizer(manifest: dict[str, Any], path: Path | None) -> list[str]:
+    """That token counts cannot be checked, if so. UserError for a tokenizer that the release was not counted by."""
+    stated = manifest["options"].get("tokenizer")
+    if path is None:
+        return [f"token counts: give --tokenizer, the one of sha256 {stated}"] if stated else []
+    token_counter(path)
+    if stated is None:
+        raise UserError("The release holds no token counts; leave --tokenizer out.")
+    if tokenizer_digest(path) != stated:
+        raise UserError(
+            f"{path} is not the tokenizer of the release (sha256 {stated}); give that one, or leave it out."
+        )
+    return []
+
+
+def _places(manifest: dict[str, Any], split: str) -> Places:
+    """Where the rows of a split may have been made: on this release's world, or on one that it comes from."""
+    own = (manifest["graph"], manifest["splits"][split]["world"])
+    earlier = ((one["graph"], one["worlds"].get(split)) for one in manifest["lineage"])
+    return frozenset((own, *earlier))
+
+
+def _model(row: dict[str, Any]) -> str:
+    try:
+        return str(loads(row["provenance"])["model"])
+    except (ValueError, LookupError, TypeError):
+        return ""
 
 
 def _rebuild(
@@ -178,8 +268,10 @@ def _rebuild(
         )
 
 
-def _jobs(folder: Path, split: str, world: Path, graph: str, failures: list[Failure]) -> list[Job]:
-    jobs = [Job(folder, split, world, graph)]
+def _jobs(
+    folder: Path, split: str, world: Path, places: Places, tokenizer: Path | None, failures: list[Failure]
+) -> list[Job]:
+    jobs = [Job(folder, split, world, places)]
     first = 0
     for path in shards_of(folder, "sft", split):
         try:
@@ -191,7 +283,7 @@ def _jobs(folder: Path, split: str, world: Path, graph: str, failures: list[Fail
             rows = file.metadata.row_group(group).num_rows
             for start in range(0, rows, JOB_ROWS):
                 stop = min(start + JOB_ROWS, rows)
-                jobs.append(Job(folder, split, world, graph, path, group, start, stop, first + start))
+                jobs.append(Job(folder, split, world, places, tokenizer, path, group, start, stop, first + start))
             first += rows
     return jobs
 
@@ -200,15 +292,20 @@ def _whole(manifest: dict[str, Any], done: list[Done], hashes: bool) -> Iterator
     """What only all rows together show: repetitions, counts, the sets of contents."""
     ids: set[str] = set()
     contents: set[str] = set()
+    tasks: dict[str, str] = {}
+    models: Counter[str] = Counter()
     for part in done:
-        for offset, (id_, content) in enumerate(zip(part.ids, part.hashes, strict=True)):
-            if id_ in ids or content in contents:
-                what = "id" if id_ in ids else "content_hash"
-                yield Failure(
-                    f"{what} occurs before", config="sft", split=part.job.split, row=part.job.first + offset, id=id_
-                )
+        models.update(part.models)
+        for offset, (id_, content, task) in enumerate(zip(part.ids, part.hashes, part.tasks, strict=True)):
+            problem = "id occurs before" if id_ in ids else "content_hash occurs before" if content in contents else ""
+            if tasks.setdefault(str(id_).partition("-")[0], task) != task:
+                problem = problem or "another row tells its task otherwise"
+            if problem:
+                yield Failure(problem, config="sft", split=part.job.split, row=part.job.first + offset, id=id_)
             ids.add(id_)
             contents.add(content)
+    if models != Counter(manifest["models"]):
+        yield Failure("the models and the numbers of their rows are not the manifest's", config="sft")
     total = sum(len(part.ids) for part in done)
     if total != manifest["kept"]:
         yield Failure(f"{total} rows in all, the manifest says {manifest['kept']}", config="sft")
@@ -232,6 +329,16 @@ def _whole(manifest: dict[str, Any], done: list[Done], hashes: bool) -> Iterator
         if counted[key] != stated.get(key, 0):
             problem = f"{'/'.join(key)}: {counted[key]} rows, the manifest says {stated.get(key, 0)}"
             yield Failure(problem, config="sft")
+
+
+def _shared(folder: Path) -> Iterator[Failure]:
+    """Patients and scenarios of two splits, known by their contents whatever their ids."""
+    try:
+        for one in overlaps(folder, episodes=False):
+            problem = f"{' and '.join(one.splits)} share {one.number} {one.what}s by content, one is {one.example}"
+            yield Failure(problem, config="charts" if one.what == "patient" else "sft")
+    except UserError:
+        return  # a shard that cannot be read is a failure already
 
 
 def _dropped(folder: Path, manifest: dict[str, Any]) -> Iterator[Failure]:

@@ -20,15 +20,20 @@ from fhirtasks.errors import UserError
 from fhirtasks.fhir.jsontext import content_hash
 from fhirtasks.graph.store import fingerprint, open_graph
 from fhirtasks.leakage.holdouts import read_holdouts
+from fhirtasks.leakage.keyed import seal
+from fhirtasks.release.code import versions
 from fhirtasks.release.manifest import NAME as MANIFEST
 from fhirtasks.release.manifest import file_failures, read_manifest
 from fhirtasks.release.processes import close_worlds, runner
 from fhirtasks.synthesis.config import BuildConfig, BuildReport
-from fhirtasks.synthesis.identity import options, versions
+from fhirtasks.synthesis.earlier import Release, lineage_of, open_release
+from fhirtasks.synthesis.extend import check_extension
+from fhirtasks.synthesis.identity import options
 from fhirtasks.synthesis.jobs import token_counter
 from fhirtasks.synthesis.journal import Journal, journal_of
-from fhirtasks.synthesis.merge import Merged
-from fhirtasks.synthesis.publish import describe, finish, stated_sources
+from fhirtasks.synthesis.merge import Merged, coverage
+from fhirtasks.synthesis.publish import describe, finish, stated_sources, write_shards
+from fhirtasks.synthesis.rollouts import open_rollouts
 from fhirtasks.synthesis.stages import Stages
 from fhirtasks.tasks.quotas import Quota
 from fhirtasks.tasks.registry import families as registered
@@ -44,7 +49,8 @@ def build(config: BuildConfig, progress: Callable[[str], None] | None = None) ->
     """
     say = progress or (lambda message: None)
     config = replace(config, out=Path(os.path.abspath(config.out)))
-    families = _families(config)
+    extended = None if config.extend is None else open_release(config.extend)
+    families = _families(config, extended)
     holdouts = read_holdouts(config.holdouts) if config.holdouts else None
     if config.tokenizer is not None:
         token_counter(config.tokenizer)
@@ -53,20 +59,34 @@ def build(config: BuildConfig, progress: Callable[[str], None] | None = None) ->
         with open_graph(config.graph) as db:
             graph = fingerprint(db)
         sources, _ = stated_sources(config.graph)
+    rollouts = open_rollouts(config.rollouts)
     identity: dict[str, Any] = {
-        "options": options(config, families, holdouts),
+        "options": options(config, families, holdouts, extended, [file.digest for file in rollouts]),
         "graph": graph,
         "sources": sources,
         "versions": versions(),
     }
-    there = _already_there(config.out, identity)
+    if extended is not None:
+        check_extension(config, extended, identity["options"])
+    there = already_there(config.out, identity)
     if there is not None:
         say(f"{config.out} is this build's release already; delete it to build it anew")
         return there
-    fresh = not journal_of(config.out).exists()
-    with Journal(config.out, identity) as journal:
+    return in_journal(
+        config.out,
+        identity,
+        lambda journal: _build(
+            Stages(config, families, holdouts, journal, say, extended, rollouts), identity["options"]
+        ),
+    )
+
+
+def in_journal(out: Path, identity: dict[str, Any], work: Callable[[Journal], BuildReport]) -> BuildReport:
+    """Does the work in the journal of ``out``, which stays behind only where it is worth going on."""
+    fresh = not journal_of(out).exists()
+    with Journal(out, identity) as journal:
         try:
-            return _build(Stages(config, families, holdouts, journal, say), identity["options"])
+            return work(journal)
         except UserError:
             close_worlds()
             if fresh:
@@ -74,7 +94,7 @@ def build(config: BuildConfig, progress: Callable[[str], None] | None = None) ->
             raise
         except duckdb.Error as error:
             if "No space left" in str(error):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(config.out)) from error
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(out)) from error
             raise
 
 
@@ -82,42 +102,52 @@ def _build(stages: Stages, decided: dict[str, Any]) -> BuildReport:
     with runner(stages.config.workers) as run:
         stages.take_graph()
         stages.make_worlds(run)
+        stages.judge_standing(run)
         stages.allot()
         merged, lacking = stages.make(run)
-        table = _table(stages.quotas, merged)
         if lacking:
             close_worlds()
             stages.journal.remove()
-            return _failed(stages, merged, table, lacking)
-        staging, shards, splits = stages.write(merged, run)
+            return _failed(stages, merged, lacking)
+        merged, parts, rollouts = stages.replay_rollouts(merged, run)
+        staging = stages.journal.staging()
+        shards, splits = write_shards(staging, parts, merged, stages.worlds, run, stages.say)
+        stated, said = stages.stated_sources()
+        manifest = describe(
+            decided=decided,
+            stated=stated,
+            fingerprint=stages.graph_fingerprint,
+            merged=merged,
+            splits=splits,
+            quotas=stages.all_quotas(),
+            unsupported=stages.unsupported,
+            notes=[*stages.notes, *said],
+            shards=shards,
+            lineage=lineage_of([] if stages.extended is None else [stages.extended]),
+            rollouts=[*([] if stages.extended is None else stages.extended.manifest["rollouts"]), *rollouts],
+        )
+        sealed = None if stages.holdouts is None else seal(stages.holdouts)
+        finish(staging, manifest, stages.config.out, stages.worlds, run, stages.say, sealed)
         close_worlds()
-    manifest = describe(
-        decided=decided,
-        graph=stages.graph,
-        fingerprint=stages.graph_fingerprint,
-        merged=merged,
-        splits=splits,
-        families=table,
-        unsupported=stages.unsupported,
-        notes=stages.notes,
-        shards=shards,
-    )
-    finish(staging, manifest, stages.config.out)
     stages.journal.remove()
-    return _report(manifest)
+    return report_of(manifest)
 
 
-def _families(config: BuildConfig) -> tuple[Family, ...]:
+def _families(config: BuildConfig, extended: Release | None) -> tuple[Family, ...]:
     for name in ("per_family", "workers", "patients"):
-        if getattr(config, name) < 1:
+        if getattr(config, name) is not None and getattr(config, name) < 1:
             raise UserError(f"{name} is {getattr(config, name)}; it must be 1 or more.")
-    chosen = tuple(family for family in registered(config.families, config.protocol) if config.mode in family.modes)
+    patterns = config.families
+    if extended is not None and not patterns:
+        known = {family.name for family in registered()}
+        patterns = tuple(name for name in extended.manifest["options"]["families"] if name in known)
+    chosen = tuple(family for family in registered(patterns, config.protocol) if config.mode in family.modes)
     if not chosen:
         raise UserError(f"None of these families has the mode {config.mode}; leave --mode out, or name others.")
     return chosen
 
 
-def _already_there(out: Path, identity: dict[str, Any]) -> BuildReport | None:
+def already_there(out: Path, identity: dict[str, Any]) -> BuildReport | None:
     """The report of a finished release at ``out``; None where the place is free. UserError where it is taken."""
     if not out.exists() and not out.is_symlink():
         return None
@@ -137,31 +167,15 @@ def _already_there(out: Path, identity: dict[str, Any]) -> BuildReport | None:
         what = f"{wrong[0]['file']} {wrong[0]['problem']}"
         raise UserError(f"{out} holds this build's release, but {what}; delete it to build it anew.")
     shutil.rmtree(journal_of(out), ignore_errors=True)
-    return _report(manifest)
+    return report_of(manifest)
 
 
-def _table(quotas: Sequence[Quota], merged: Merged) -> dict[str, Any]:
-    """Per family and branch: quota, kept, native, overlaid, over all splits."""
-    table: dict[str, Any] = {}
-    for quota in quotas:
-        branches = table.setdefault(quota.family, {"branches": {}})["branches"]
-        if quota.branch not in branches:
-            branches[quota.branch] = {
-                "quota": 0,
-                "kept": merged.of(quota.family, quota.branch),
-                "native": merged.of(quota.family, quota.branch, records="native"),
-                "overlaid": merged.of(quota.family, quota.branch, records="overlaid"),
-            }
-        branches[quota.branch]["quota"] += quota.rows
-    return table
-
-
-def _failed(stages: Stages, merged: Merged, table: dict[str, Any], lacking: Sequence[tuple[Quota, int]]) -> BuildReport:
+def _failed(stages: Stages, merged: Merged, lacking: Sequence[tuple[Quota, int]]) -> BuildReport:
     return BuildReport(
         kept=0,
         dropped=merged.reasons(),
         unsupported=stages.unsupported,
-        families=table,
+        families=coverage(stages.all_quotas(), merged),
         splits={},
         fingerprint="",
         notes=stages.notes,
@@ -169,7 +183,7 @@ def _failed(stages: Stages, merged: Merged, table: dict[str, Any], lacking: Sequ
     )
 
 
-def _report(manifest: dict[str, Any]) -> BuildReport:
+def report_of(manifest: dict[str, Any]) -> BuildReport:
     return BuildReport(
         kept=manifest["kept"],
         dropped=manifest["dropped"],
@@ -178,4 +192,5 @@ def _report(manifest: dict[str, Any]) -> BuildReport:
         splits=manifest["splits"],
         fingerprint=content_hash(manifest["row_sets"]),
         notes=manifest["notes"],
+        rollouts=manifest["rollouts"],
     )

@@ -8,18 +8,22 @@ from typing import Any
 
 from fhirtasks.episodes.types import Mode, Protocol
 
+PATIENTS = 200
+"""Of the embedded population, where nobody says how many."""
+
 
 @dataclass(frozen=True, slots=True)
 class BuildConfig:
     """What to build. Without ``graph``, an embedded population of ``patients`` is made for it.
 
     ``families`` are names or globs (none: all that speak the protocol); ``tokenizer`` is a tokenizer.json or its
-    folder.
+    folder. ``extend`` is the release that this one follows: where neither graph nor patients are given, its charts are
+    the records, where no families are, its own. ``rollouts`` are files of recorded transcripts of models.
     """
 
     out: Path
     graph: Path | None = None
-    patients: int = 200
+    patients: int | None = None
     families: tuple[str, ...] = ()
     mode: Mode = "clinical"
     protocol: Protocol = "text"
@@ -28,13 +32,16 @@ class BuildConfig:
     holdouts: tuple[Path, ...] = ()
     workers: int = 1
     tokenizer: Path | None = None
+    extend: Path | None = None
+    rollouts: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class BuildReport:
     """What a build made. Where ``missed`` names a branch, nothing was written.
 
-    ``families`` is name -> branches -> branch -> quota, kept, native, overlaid; ``dropped`` counts by reason.
+    ``families`` is name -> branches -> branch -> quota, kept, native, overlaid, model; ``dropped`` counts by reason;
+    ``rollouts`` are the manifest's.
     """
 
     kept: int
@@ -45,6 +52,7 @@ class BuildReport:
     fingerprint: str
     notes: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
+    rollouts: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:

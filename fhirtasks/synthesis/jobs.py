@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from fhirtasks.episodes.types import Episode
-from fhirtasks.errors import UserError
 from fhirtasks.leakage.holdouts import Holdouts
 from fhirtasks.leakage.matcher import Matcher
 from fhirtasks.release.features import NOTHING, schema
+from fhirtasks.release.lengths import token_counter as texts_counter
 from fhirtasks.release.preference import preference_table
 from fhirtasks.release.privileged import privileged_table
 from fhirtasks.release.processes import open_world
@@ -35,7 +35,7 @@ from fhirtasks.release.rows import (
 from fhirtasks.release.writer import Shard, ShardWriter
 from fhirtasks.synthesis.partition import Made, Watch, make
 from fhirtasks.synthesis.plan import Partition
-from fhirtasks.synthesis.worlds import charts, make_world
+from fhirtasks.synthesis.worlds import charts, make_world, unite_worlds
 from fhirtasks.tasks.registry import family
 
 SLICE = 64
@@ -44,25 +44,29 @@ SLICE = 64
 
 @dataclass(frozen=True, slots=True)
 class WorldJob:
-    """Write the world of ``patients`` to ``out`` if it is not there, and ask ``families`` what it lacks for them."""
+    """Write the world of ``patients`` to ``out`` if it is not there, and ask ``families`` what it lacks for them.
 
-    graph: Path
+    ``records`` is a graph, or the releases whose charts of the split are united.
+    """
+
+    records: Path | tuple[Path, ...]
     patients: tuple[str, ...]
     split: str
     out: Path
     holdouts: Holdouts | None
-    families: tuple[str, ...]
+    families: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class MakeJob:
-    """Make ``partition`` on the world at ``world`` into the file ``out``."""
+    """Make ``partition`` on the world at ``world`` into the file ``out``; contents of ``standing`` are drawn again."""
 
     partition: Partition
     world: Path
     out: Path
     holdouts: Holdouts | None
     tokenizer: Path | None
+    standing: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,10 @@ def survey_world(job: WorldJob) -> tuple[str, dict[str, str | None]]:
     """The split, and for each family what its world lacks (None: nothing)."""
     if not job.out.exists():
         matcher = None if job.holdouts is None else matcher_of(job.holdouts)
-        make_world(job.graph, job.patients, job.split, job.out, matcher)
+        if isinstance(job.records, Path):
+            make_world(job.records, job.patients, job.split, job.out, matcher)
+        else:
+            unite_worlds(job.records, job.patients, job.split, job.out, job.holdouts, matcher)
     return job.split, {name: family(name).missing(open_world(job.out)) for name in job.families}
 
 
@@ -92,18 +99,26 @@ def make_partition(job: MakeJob, watch: Watch | None = None) -> int:
     matcher = None if job.holdouts is None else matcher_of(job.holdouts)
     watch = watch or Watch()
     with no_cycle_collection():
-        made = make(job.partition, open_world(job.world), matcher=matcher, count_tokens=counter, watch=watch)
+        made = make(
+            job.partition,
+            open_world(job.world),
+            matcher=matcher,
+            count_tokens=counter,
+            known=contents_of(job.standing),
+            watch=watch,
+        )
         write_partition(made, job.out)
     watch.lap("journal")
     return len(made.kept)
 
 
-def write_partition(made: Made, out: Path) -> None:
-    """The journal's file of a partition: ``sft`` rows with what the merge needs, and the drops as metadata."""
+def write_partition(made: Made, out: Path, **notes: Any) -> None:
+    """The journal's file of a partition: ``sft`` rows with what the merge needs; drops and notes as metadata."""
     import pyarrow as pa
 
+    metadata = {"dropped": [asdict(drop) for drop in made.dropped], **notes}
     rows = sft_table(made.kept).replace_schema_metadata(
-        {"dropped": json.dumps([asdict(drop) for drop in made.dropped], ensure_ascii=False)}
+        {name: json.dumps(value, ensure_ascii=False) for name, value in metadata.items()}
     )
     rows = rows.append_column("reference", strings([reference(row.task) for row in made.kept]))
     rows = rows.append_column("records", strings([row.provenance["records"] for row in made.kept]))
@@ -134,6 +149,20 @@ def read_columns(path: Path, names: tuple[str, ...]) -> tuple[list[tuple[Any, ..
         rows = pa.ipc.open_file(file, options=options).read_all()
     columns = [rows.column(name).to_pylist() for name in names]
     return list(zip(*columns, strict=True)), json.loads(wanted.metadata[b"dropped"])
+
+
+def read_note(path: Path, name: str) -> Any:
+    """What :func:`write_partition` was given besides the rows, under this name."""
+    import pyarrow as pa
+
+    with pa.OSFile(str(path)) as file:
+        return json.loads(pa.ipc.open_file(file).schema.metadata[name.encode()])
+
+
+@lru_cache(maxsize=4)
+def contents_of(paths: tuple[Path, ...]) -> frozenset[str]:
+    """The content hashes of all rows of these partition files."""
+    return frozenset(content for path in paths for (content,) in read_columns(path, ("content_hash",))[0])
 
 
 def read_slices(path: Path, skip: tuple[int, ...]) -> Iterator[Any]:
@@ -191,22 +220,9 @@ def matcher_of(holdouts: Holdouts) -> Matcher:
 
 
 def token_counter(path: Path) -> Callable[[Episode], int]:
-    """Counts the tokens of an episode's messages, without a chat template's own. UserError if there is no tokenizer."""
-    file = path / "tokenizer.json" if path.is_dir() else path
-    try:
-        from tokenizers import Tokenizer
-    except ImportError:
-        raise UserError("--tokenizer needs the package tokenizers: pip install tokenizers.") from None
-    try:
-        tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:  # the library raises bare Exception
-        raise UserError(f"{file} is no tokenizer ({error}): give a tokenizer.json or the folder that has it.") from None
-    return lambda episode: sum(
-        len(tokens.ids)
-        for tokens in tokenizer.encode_batch(
-            [message.content for message in episode.messages], add_special_tokens=False
-        )
-    )
+    """Counts the tokens of an episode's messages. UserError if there is no tokenizer."""
+    count = texts_counter(path)
+    return lambda episode: count([message.content for message in episode.messages])
 
 
 def _release_rows(config: str, rows: Any, seen: set[str]) -> Any:

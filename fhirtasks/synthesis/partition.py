@@ -72,9 +72,10 @@ def make(
     *,
     matcher: Matcher | None = None,
     count_tokens: Callable[[Episode], int] | None = None,
+    known: frozenset[str] = frozenset(),
     watch: Watch | None = None,
 ) -> Made:
-    """All rows of the partition that can be made on this world."""
+    """All rows of the partition that can be made on this world; contents whose hash is ``known`` are duplicates."""
     watch = watch or Watch()
     made = Made()
     kept: dict[str, Trajectory] = {}
@@ -112,10 +113,10 @@ def make(
             watch.lap("hash")
             if replayed.messages != episode.messages:
                 drop(row, digest, "replay differs")
-            elif digest in seen:
+            elif digest in seen or digest in known:
                 drop(row, digest, "duplicate")
-            elif matcher is not None and any(matcher.find(text) for text in texts_of(task, episode)):
-                drop(row, digest, "holdout")
+            elif reason := held_out(matcher, task, episode):
+                drop(row, digest, reason)
             else:
                 seen.add(digest)
                 tried.append((row, task, episode, digest))
@@ -137,7 +138,7 @@ def make(
             break
         pending = tuple(again)
     made.kept = [kept[row.id] for row in partition.rows if row.id in kept]
-    made.pairs = pairs(made.kept, world, paired, lambda text: matcher is not None and bool(matcher.find(text)))
+    made.pairs = pairs(made.kept, world, paired, forbidden(matcher))
     watch.lap("pairs")
     return made
 
@@ -159,6 +160,17 @@ def draw(row: PlannedRow, partition: Partition, world: World, attempt: int) -> T
         gold=sketch.gold, patients=sketch.patients, scenario=sketch.scenario, difficulty=sketch.difficulty,
         seed=row.seed,
     )  # fmt: skip
+
+
+def held_out(matcher: Matcher | None, task: Task, episode: Episode) -> str:
+    """The reason to drop a row of this task and episode, if it would tell of something that is held out; else empty."""
+    match = matcher.leak(list(texts_of(task, episode))) if matcher is not None else None
+    return f"holdout: {match.matcher}" if match is not None else ""
+
+
+def forbidden(matcher: Matcher | None) -> Callable[[str], bool]:
+    """Says of a text whether it tells of something that is held out."""
+    return lambda text: matcher is not None and matcher.leak(text) is not None
 
 
 def texts_of(task: Task, episode: Episode) -> Iterator[str]:

@@ -1,49 +1,85 @@
-"""The last step: manifest and card beside the shards, everything on the disk, then one rename."""
+"""The last step: documents and manifest beside the shards, everything on the disk, then one rename."""
 
 from __future__ import annotations
 
+import json
 import os
-from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from fhirtasks.graph.store import open_graph, sources
-from fhirtasks.release.card import NAME as CARD
-from fhirtasks.release.card import card
+from fhirtasks.release.code import versions
+from fhirtasks.release.derived import draw, jobs
+from fhirtasks.release.documents import documents
 from fhirtasks.release.features import FORMAT, SPLITS
+from fhirtasks.release.lengths import quantiles
 from fhirtasks.release.licences import published, remarks
+from fhirtasks.release.manifest import HOLDOUTS, files_of, manifest_bytes
 from fhirtasks.release.manifest import NAME as MANIFEST
-from fhirtasks.release.manifest import files_of, manifest_bytes
+from fhirtasks.release.processes import Runner, open_world
 from fhirtasks.release.writer import Shard, sha256_of
-from fhirtasks.synthesis.identity import versions
-from fhirtasks.synthesis.merge import Merged
+from fhirtasks.synthesis.earlier import quota_table
+from fhirtasks.synthesis.jobs import write_split
+from fhirtasks.synthesis.merge import Merged, Part, coverage, write_jobs
+from fhirtasks.tasks.quotas import Quota
+
+
+def write_shards(
+    staging: Path,
+    parts: Sequence[Part],
+    merged: Merged,
+    worlds: dict[str, Path],
+    run: Runner,
+    say: Callable[[str], None],
+) -> tuple[list[Shard], dict[str, Any]]:
+    """Writes the release's shards into ``staging``; gives them, and what each split holds."""
+    shards: list[Shard] = []
+    writing = write_jobs(staging, parts, merged, worlds)
+    for number, (config, split, written) in enumerate(run(write_split, writing), 1):
+        shards += written
+        say(f"wrote {config}/{split} ({number} of {len(writing)})")
+    splits = {}
+    for split, path in worlds.items():
+        world = open_world(path)
+        splits[split] = {
+            "patients": len(world.patients),
+            "resources": sum(shard.rows for shard in shards if shard.path.startswith(f"charts/{split}-")),
+            "rows": merged.kept(split),
+            "world": world.fingerprint,
+        }
+    return shards, splits
 
 
 def describe(
-    *, decided: dict[str, Any], graph: Path, fingerprint: str, merged: Merged, splits: dict[str, Any],
-    families: dict[str, Any], unsupported: dict[str, str], notes: Sequence[str], shards: Sequence[Shard],
+    *, decided: dict[str, Any], stated: Sequence[dict[str, Any]], fingerprint: str, merged: Merged,
+    splits: dict[str, Any], quotas: Sequence[Quota], unsupported: dict[str, str], notes: Sequence[str],
+    shards: Sequence[Shard], lineage: Sequence[dict[str, Any]] = (), rollouts: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:  # fmt: skip
-    """The manifest of a release, but for the card's own hash."""
+    """The manifest of a release, but for its documents and floors. ``stated`` are the sources, ``fingerprint`` the graph's."""
+    families = coverage(quotas, merged)
     lengths: dict[str, Any] = {}
     for family in families:
-        lengths[family] = {"characters": _quantiles(merged.lengths.get(family))}
+        lengths[family] = {"characters": quantiles(merged.lengths.get(family, ()))}
         if family in merged.tokens:
-            lengths[family]["tokens"] = _quantiles(merged.tokens[family])
+            lengths[family]["tokens"] = quantiles(merged.tokens[family])
     ordered = sorted(splits, key=SPLITS.index)
-    stated, said = stated_sources(graph)
     return {
         "format": FORMAT,
         "versions": versions(),
         "options": decided,
         "graph": fingerprint,
-        "sources": stated,
+        "sources": list(stated),
         "splits": {split: splits[split] for split in ordered},
         "kept": merged.kept(),
         "families": families,
-        "unsupported": unsupported,
+        "quotas": quota_table(quotas),
+        "models": dict(sorted(merged.models.items())),
+        "rollouts": list(rollouts),
+        "lineage": list(lineage),
+        "unsupported": {name: why for name, why in unsupported.items() if name not in families},
         "dropped": merged.reasons(),
-        "notes": [*notes, *said],
+        "notes": list(notes),
         "lengths": lengths,
         "row_sets": {
             split: {"episodes": merged.row_sets[split], "charts": splits[split]["world"]} for split in ordered
@@ -52,11 +88,26 @@ def describe(
     }
 
 
-def finish(staging: Path, manifest: dict[str, Any], out: Path) -> None:
-    """Writes card and manifest, makes sure of every file, and lets the folder appear."""
-    text = card(manifest).encode()
-    (staging / CARD).write_bytes(text)
-    manifest["files"][CARD] = {"rows": 0, "bytes": len(text), "sha256": sha256_of(staging / CARD)}
+def finish(
+    staging: Path, manifest: dict[str, Any], out: Path, worlds: dict[str, Path], run: Runner, say: Callable[[str], None],
+    sealed: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """Measures the floors, writes documents, holdouts and manifest, makes sure of every file, and lets the folder appear.
+
+    ``sealed`` are the sealed holdouts (:func:`~fhirtasks.leakage.keyed.seal`), None where nothing was held out.
+    """
+    say("measuring the floors, writing card and report")
+    drawn = dict(run(draw, jobs(staging, manifest, worlds)))
+    manifest["floors"] = drawn.get("floors")
+    manifest["holdouts"] = None if sealed is None else sealed["holdouts"]
+    written = list(documents(staging, manifest, drawn["figures"]))
+    if sealed is not None:
+        written.append((HOLDOUTS, (json.dumps(sealed, indent=1) + "\n").encode()))
+    for name, data in written:
+        file = staging / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(data)
+        manifest["files"][name] = {"rows": 0, "bytes": len(data), "sha256": sha256_of(file)}
     (staging / MANIFEST).write_bytes(manifest_bytes(manifest))
     for path in sorted(staging.rglob("*")):
         _sync(path)
@@ -70,12 +121,6 @@ def stated_sources(graph: Path) -> tuple[list[dict[str, Any]], list[str]]:
     with open_graph(graph) as db:
         rows = sources(db)
     return [published(row) for row in rows], remarks(rows)
-
-
-def _quantiles(values: array[int] | None) -> dict[str, int]:
-    ordered = sorted(values or [0])
-    last = len(ordered) - 1
-    return {"median": ordered[last // 2], "p95": ordered[round(last * 0.95)], "longest": ordered[-1]}
 
 
 def _sync(path: Path) -> None:

@@ -59,7 +59,7 @@ def unite_worlds(
             _leave_out(db, wanted)
             cursor = db.execute("SELECT type, id, patient, raw FROM resource")
             rows = (row for rows in iter(lambda: cursor.fetchmany(2_000), []) for row in rows)
-            clean = rows if matcher is None else (row for row in rows if not matcher.find(row[3]))
+            clean = rows if matcher is None else (row for row in rows if matcher.leak(row[3]) is None)
             write_world_from_charts(clean, split, out)
     finally:
         part.unlink(missing_ok=True)
@@ -111,5 +111,5 @@ def charts(world: World, batch: int = 2_000) -> Iterator[list[Chart]]:
 def _clean(world: World, matcher: Matcher) -> Iterator[Chart]:
     for rows in charts(world):
         for row in rows:
-            if not matcher.find(row[3]):
+            if matcher.leak(row[3]) is None:
                 yield row

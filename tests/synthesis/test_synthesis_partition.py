@@ -32,7 +32,7 @@ def world(graph: Path, tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def plan(*names: str, rows: int = 12) -> Partition:
-    chosen = families(names)
+    chosen = families(names, "text")
     quotas = plan_quotas(chosen, rows, ["train"], lambda family, split: True)
     (part,) = plan_partitions(quotas, chosen, mode="clinical", protocol="text", seed=3, graph="g")
     return part
@@ -125,6 +125,6 @@ def test_held_out_texts_are_dropped(world: World) -> None:
     part = plan("patient_age")
     named = make(part, world).kept[0].task.slots["mrn"]
     made = make(part, world, matcher=Matcher(Holdouts.of([HeldOut("held.json", "1", identifiers=(named,))])))
-    assert "holdout" in {drop.reason for drop in made.dropped}
+    assert "holdout: identifier" in {drop.reason for drop in made.dropped}
     for row in made.kept:
         assert not any(named in message.content for message in row.episode.messages)

@@ -48,7 +48,7 @@ def test_shares_and_seeds() -> None:
 
 @given(st.integers(1, 400), st.integers(1, 60))
 def test_partitions_hold_every_planned_row_once(per_family: int, rows: int) -> None:
-    chosen = families(("latest_lab", "patient_*"))
+    chosen = families(("latest_lab", "patient_*"), "text")
     quotas = plan_quotas(chosen, per_family, ["train", "test"], lambda family, split: True)
     made = plan_partitions(quotas, chosen, mode="clinical", protocol="text", seed=7, graph="g", rows=rows)
     again = plan_partitions(quotas, chosen, mode="clinical", protocol="text", seed=7, graph="g", rows=rows)

@@ -1,0 +1,275 @@
+"""The tables and sentences of a dataset card, each from the manifest. Whatever others named is escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fhirtasks.release.features import CONFIGS
+from fhirtasks.release.licences import licences, spdx
+from fhirtasks.release.markdown import code, plain, table
+from fhirtasks.tasks.floors import FLOORS
+
+Manifest = dict[str, Any]
+
+_CONFIGS: Final = {
+    "sft": ("an episode", "`messages`, `tools`, `task`, `verdict`, `provenance`, `origin`, `content_hash`"),
+    "sft_turns": ("an assistant message", "`prompt`, `completion`, `turn`, `origin`"),
+    "preference": ("a correct episode and a mistaken one", "`prompt`, `chosen`, `rejected`, `mutant`, `check`"),
+    "rl": ("a task", "`prompt`, `task` with its scenario, `reference` (the gold answer; no grader reads it)"),
+    "privileged": ("an assistant message", "`prompt`, `privileged_context`, `completion`"),
+    "charts": ("a resource", "`type`, `id`, `patient`, `raw`: all that the splits' servers hold"),
+    "dropped": ("an attempt that is not here", "`content_hash`, `reason`; no text (reason `none`: nothing was)"),
+}
+_MODES: Final = {
+    "clinical": "Mode `clinical`: valid R4, executed writes, meaning decides; the patient has to be found.",
+    "compat": "Mode `compat`: a public benchmark's rules to the letter; writes are judged, not executed.",
+}
+_MARKS: Final = ("median", "p95", "longest")
+
+
+def glance(manifest: Manifest) -> str:
+    """The release in a table of two columns."""
+    rows = [row for family in manifest["families"].values() for row in family["branches"].values()]
+    splits = manifest["splits"]
+    cells = {
+        "episodes": f"{manifest['kept']:,}: " + ", ".join(f"{row['rows']:,} {name}" for name, row in splits.items()),
+        "families, branches": f"{len(manifest['families']):,}, {len(rows):,}",
+        "patients, resources": f"{_sum(splits, 'patients'):,}, {_sum(splits, 'resources'):,}",
+        "records": f"{_sum(rows, 'native'):,} episodes native, {_sum(rows, 'overlaid'):,} overlaid",
+    }
+    runs, passed = _floor_runs(manifest)
+    if runs:
+        cells["floors"] = f"{passed:,} of {runs:,} attempts without reading or without thinking pass"
+    cells["held out"] = _held_out(manifest)
+    cells["licences"] = ", ".join(_unique(plain(_licence(source)) for source in manifest["sources"])) or "not stated"
+    return table(("at a glance", ""), [(f"**{name}**", value) for name, value in cells.items()], left=2)
+
+
+def configs() -> str:
+    """What a row of each config is."""
+    names = [f"`{name}` (default)" if name == "sft" else f"`{name}`" for name in CONFIGS]
+    rows = [(shown, *_CONFIGS.get(name, ("", ""))) for shown, name in zip(names, CONFIGS, strict=True)]
+    return table(("config", "one row is", "columns to know"), rows, left=3)
+
+
+def mode(options: Mapping[str, Any]) -> str:
+    """Mode and protocol in a sentence."""
+    return f"{_MODES.get(options['mode'], '')} Protocol {code(str(options['protocol']))}.".strip()
+
+
+def max_length(manifest: Manifest) -> int:
+    """A power of two, in tokens, that holds the longest episode (about 2.5 characters a token where none were "
+    "counted)."""
+    longest = 1024
+    for row in manifest["lengths"].values():
+        tokens = row["tokens"]["longest"] if "tokens" in row else row["characters"]["longest"] * 2 // 5
+        while longest < tokens:
+            longest *= 2
+    return longest
+
+
+def splits(manifest: Manifest) -> str:
+    """Patients, resources and episodes of each split."""
+    names = ("patients", "resources", "rows")
+    rows = [(name, *(f"{row[key]:,}" for key in names)) for name, row in manifest["splits"].items()]
+    return table(("split", "patients", "resources", "episodes"), rows)
+
+
+def families(manifest: Manifest) -> str:
+    """A row per family."""
+    rows = []
+    for name, family in manifest["families"].items():
+        cases = family["branches"].values()
+        counts = (f"{sum(row[key] for row in cases):,}" for key in ("kept", "native", "overlaid"))
+        rows.append((code(name), f"{len(cases):,}", *counts))
+    return table(("family", "branches", "episodes", "native", "overlaid"), rows)
+
+
+def branches(manifest: Manifest) -> str:
+    """A row per branch."""
+    keys = ("quota", "kept", "native", "overlaid")
+    rows = [
+        (code(name), code(branch), *(f"{row[key]:,}" for key in keys))
+        for name, family in manifest["families"].items()
+        for branch, row in family["branches"].items()
+    ]
+    return table(("family", "branch", *keys), rows, left=2)
+
+
+def floors_about(manifest: Manifest) -> str:
+    """What the floors are, and on what they were measured."""
+    measured = manifest.get("floors")
+    if not measured:
+        return "Not measured for this release."
+    return (
+        "What can be had without reading, or without thinking: `do-nothing` answers at once with an empty list, "
+        "`never-read` makes the best of the prompt alone (it knows the most frequent answers), `constant` reads once "
+        "and says −1, `echo` repeats a number of the prompt, `call-everything` reads widely, places every order that "
+        "the prompt speaks of and reports the last number seen. Passed, of the first tasks of each family in "
+        f"{plain(measured['split'])}; the expert passes all, or they would not be here."
+    )
+
+
+def floors(manifest: Manifest) -> str:
+    """A row per family, a column per floor."""
+    measured = (manifest.get("floors") or {}).get("families", {})
+    rows = [
+        (
+            code(name),
+            f"{entry['tasks']:,}",
+            f"{entry['tasks']:,}",
+            *(f"{entry['passed'].get(one, 0):,}" for one in FLOORS),
+        )
+        for name, entry in measured.items()
+    ]
+    return table(("family", "tasks", "expert", *FLOORS), rows) if rows else ""
+
+
+def lengths_about(manifest: Manifest) -> str:
+    """In what the lengths are given."""
+    tokenizer = manifest["options"].get("tokenizer")
+    return f" in characters, and in tokens (tokenizer {code(str(tokenizer)[:16])})" if tokenizer else " in characters"
+
+
+def lengths(manifest: Manifest) -> str:
+    """A row per family: median, 95th percentile and longest, in every unit that was counted."""
+    units = [unit for unit in ("characters", "tokens") if any(unit in row for row in manifest["lengths"].values())]
+    rows = [
+        (code(name), *(f"{row[unit][mark]:,}" if unit in row else "" for unit in units for mark in _MARKS))
+        for name, row in manifest["lengths"].items()
+    ]
+    head = [mark if len(units) == 1 else f"{mark} {unit}" for unit in units for mark in _MARKS]
+    return table(("family", *head), rows)
+
+
+def dropped(manifest: Manifest) -> str:
+    """Counts by reason."""
+    return _counts(manifest["dropped"])
+
+
+def unsupported(manifest: Manifest) -> str:
+    """The families that these records cannot show."""
+    rows = "; ".join(f"{code(name)} ({plain(why)})" for name, why in manifest["unsupported"].items())
+    return f" These records cannot show: {rows}." if rows else ""
+
+
+def notes(manifest: Manifest) -> str:
+    """What the build noted, as sentences."""
+    return "".join(f" {plain(note[:1].upper() + note[1:])}." for note in manifest["notes"])
+
+
+def made(manifest: Manifest) -> str:
+    """What the release was made from: fingerprints, versions, seed."""
+    options, versions = manifest["options"], manifest["versions"]
+    rows = [("graph", code(manifest["graph"]))]
+    rows += [(f"world of {name}", code(row["world"])) for name, row in manifest["splits"].items()]
+    rows.append(("seed", str(options["seed"])))
+    rows += [(name, code(str(options[name]))) for name in ("holdouts", "tokenizer", "extend") if options.get(name)]
+    rows += [("rollouts", code(str(digest))) for digest in options.get("rollouts") or ()]
+    rows += [("comes from", code(str(one["manifest"]))) for one in manifest.get("lineage") or ()]
+    rows.append(("families", ", ".join(f"{code(name)} {plain(str(one))}" for name, one in options["families"].items())))
+    rows += [(plain(name), code(str(value))) for name, value in sorted(versions.items())]
+    return "\n".join(f"| {name} | {value} |" for name, value in rows)
+
+
+def audit(manifest: Manifest) -> str:
+    """What was held out, and what the filter left out for it."""
+    found = _held_out(manifest)
+    if found == "nothing":
+        return (
+            "Nothing was held out when this was built. `fhirtasks audit DIR --holdout FILE` checks every message and "
+            "chart against a benchmark's files."
+        )
+    counts = {reason: count for reason, count in manifest["dropped"].items() if "holdout" in reason or "leak" in reason}
+    left = _counts(counts) if counts else "no attempt"
+    return (
+        f"Held out: {found}. Held-out patients enter no world; every text of every row was compared, not only prompts. "
+        f"Left out for it: {left}. `fhirtasks audit` repeats the comparison from the rows alone."
+    )
+
+
+def people(manifest: Manifest) -> str:
+    """Whether the records tell of real people."""
+    if manifest["options"].get("population"):
+        return "The patients are synthetic, made by a program: nobody's record is shown."
+    real = _unique(plain(str(source["name"])) for source in manifest["sources"] if source.get("real_patients"))
+    if not real:
+        return "The sources are not marked as records of real people."
+    return (
+        f"**Records of real people** are among the sources ({', '.join(real)}), de-identified by those who published "
+        "them: do not try to find out who they are, and keep to the terms below."
+    )
+
+
+def sources(manifest: Manifest) -> str:
+    """Every source with its licence, what that asks for, and whom to cite."""
+    lines = []
+    for source in manifest["sources"]:
+        known = spdx(source["licence"]) if source.get("licence") else None
+        terms = licences()[known].terms if known else "Ask its holder before you share anything made from it."
+        name = f"[{plain(known)}]({licences()[known].source})" if known else f"**{plain(_licence(source))}**"
+        origin = f", from {plain(source['origin'])}" if source.get("origin") else ""
+        lines.append(f"- **{plain(str(source['name']))}**{origin}: {name}. {terms}")
+        if source.get("citation"):
+            lines.append(f"  Cite: {plain(source['citation'])}.")
+    return "\n".join(lines) or "- not stated"
+
+
+def rollouts(manifest: Manifest) -> str:
+    """What became of recorded transcripts of models; empty where there were none."""
+    found = manifest.get("rollouts") or []
+    if not found:
+        return ""
+    rows = [
+        (
+            plain(str(one["model"])),
+            f"{one['transcripts']:,}",
+            f"{one['kept']:,}",
+            _counts(one["cleaned"]),
+            _counts(one["dropped"]),
+        )
+        for one in found
+    ]
+    head = ("model", "transcripts", "kept", "cleaned of", "dropped")
+    return (
+        "\n### Model rollouts\n\nRecorded transcripts of models, replayed in the same environment, cleaned of markup "
+        "only, graded, and merged with the experts' rows; `origin` says who spoke, `provenance` which "
+        f"model.\n\n{table(head, rows, left=5)}\n"
+    )
+
+
+def _counts(found: Mapping[str, int]) -> str:
+    """Counts by name, the most frequent first."""
+    rows = sorted(found.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{count:,} × {plain(name)}" for name, count in rows if count) or "nothing"
+
+
+def _held_out(manifest: Manifest) -> str:
+    stated = manifest.get("holdouts")
+    if stated:
+        items = stated.get("items", {})
+        counts = ", ".join(f"{count:,} {plain(kind)}" for kind, count in sorted(items.items()))
+        return f"{counts or 'items'} (digest {code(str(stated.get('digest', ''))[:16])})"
+    digest = manifest["options"].get("holdouts")
+    return f"items of the digest {code(str(digest)[:16])}" if digest else "nothing"
+
+
+def _floor_runs(manifest: Manifest) -> tuple[int, int]:
+    entries = (manifest.get("floors") or {}).get("families", {}).values()
+    return (
+        sum(entry["tasks"] * len(entry["passed"]) for entry in entries),
+        sum(sum(entry["passed"].values()) for entry in entries),
+    )
+
+
+def _licence(source: Mapping[str, Any]) -> str:
+    return source.get("licence") or "licence not stated"
+
+
+def _sum(rows: Any, key: str) -> int:
+    return sum(row[key] for row in (rows.values() if isinstance(rows, dict) else rows))
+
+
+def _unique(values: Any) -> list[str]:
+    return list(dict.fromkeys(values))
