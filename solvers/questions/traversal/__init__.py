@@ -1,7 +1,8 @@
-"""Experts: Traversal: what a reference leads to (T01 to T15)."""
+"""Experts: what a reference leads to."""
 
 from __future__ import annotations
 
 from solvers.questions.analyst import Expert
+from solvers.questions.traversal import orders, visits
 
-EXPERTS: dict[str, Expert] = {}
+EXPERTS: dict[str, Expert] = {**orders.EXPERTS, **visits.EXPERTS}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fhirtasks.tasks.questions.traversal import orders, visits
 from fhirtasks.tasks.questions.types import Question
 
-QUESTIONS: tuple[Question, ...] = ()
+QUESTIONS: tuple[Question, ...] = (*orders.QUESTIONS, *visits.QUESTIONS)
