@@ -17,6 +17,7 @@ from fhirtasks.leakage.folding import name_words, normalised, squeezed
 from fhirtasks.tasks.wording import mask
 
 What: TypeAlias = Literal["patient", "scenario", "episode", "family", "wording"]
+WHATS: Final[tuple[What, ...]] = ("patient", "scenario", "episode", "family", "wording")
 SHORTEST: Final = 4
 """Letters and digits that an identifier needs to say who somebody is."""
 
@@ -31,25 +32,23 @@ class Overlap:
     example: str
 
 
-def overlaps(folder: Path, *, families: bool = False, wordings: bool = False) -> list[Overlap]:
+def overlaps(folder: Path, *, episodes: bool = True, families: bool = False, wordings: bool = False) -> list[Overlap]:
     """Where two splits of the release in ``folder`` share a patient, a scenario or an episode.
 
     Patients are the same if they share an identifier, or a name with the birth date; scenarios, if they add a resource
     of the same clinical content; episodes, if their messages are equal. Where splits are meant to be disjoint by
-    ``families`` or ``wordings`` (the instruction, its slots masked), what they share of these counts too. UserError for
-    a shard that cannot be read.
+    ``families`` or ``wordings`` (the instruction, its slots masked), what they share of these counts too. ``episodes``
+    is False for a caller that compares them anyway. UserError for a shard that cannot be read.
     """
-    seen: dict[What, dict[str, dict[str, str]]] = {"patient": {}, "scenario": {}, "episode": {}}
-    if families:
-        seen["family"] = {}
-    if wordings:
-        seen["wording"] = {}
+    asked = {"patient": True, "scenario": True, "episode": episodes, "family": families, "wording": wordings}
+    seen: dict[What, dict[str, dict[str, str]]] = {what: {} for what in WHATS if asked[what]}
     for split, raw in _column(folder, "charts", ("type", "raw")):
         if raw["type"] == "Patient":
             for key, example in patient_keys(raw["raw"]):
                 _see(seen["patient"], split, key, example)
-    for split, row in _column(folder, "sft", ("id", "messages", "task")):
-        _see(seen["episode"], split, content_hash(row["messages"]), str(row["id"]))
+    for split, row in _column(folder, "sft", ("id", "task", "messages") if episodes else ("id", "task")):
+        if episodes:
+            _see(seen["episode"], split, content_hash(row["messages"]), str(row["id"]))
         task = _task(row["task"])
         for key in _scenario_keys(task):
             _see(seen["scenario"], split, key, str(row["id"]))
