@@ -28,7 +28,7 @@ HEAD: Final = 1 << 16
 BLOCK, OVERLAP = 1 << 16, 1 << 12
 """Characters of a text that count as one row, and how many of them the next row repeats."""
 LARGEST: Final = 1 << 26
-"""Characters of a JSON value from which on it is read as mere text, where that is allowed."""
+"""Characters of a JSON value, and bytes of a line, from which on it is read as mere text, where that is allowed."""
 
 _COMPRESSED: Final = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
 _TABLES: Final = frozenset((".csv", ".tsv"))
@@ -226,7 +226,7 @@ def _lines(file: IO[bytes], name: str, strict: bool, start: int, stop: int | Non
 
 def _read_lines(file: IO[bytes], name: str) -> Iterator[bytes]:
     try:
-        yield from file
+        yield from iter(lambda: file.readline(LARGEST), b"")
     except (EOFError, OSError, lzma.LZMAError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
         raise damaged(name, error) from None
 

@@ -15,12 +15,14 @@ _FILE: Final = re.compile(r"\.(?:json|jsonl|ndjson|csv|tsv|txt|xml|md|parquet|ar
 
 
 def is_hub(source: str | Path) -> bool:
-    """True for ``hub:org/name…``, and for ``org/name…`` where no such file or folder exists."""
+    """True for ``hub:org/name…``, and for a string ``org/name…`` where no such file or folder exists."""
     text = str(source)
+    if text.startswith(PREFIX):
+        return True
     if isinstance(source, Path) or Path(text).exists():
         return False
     match = _ID.fullmatch(text)
-    return match is not None and (text.startswith(PREFIX) or (not text.startswith(".") and not _FILE.search(match[1])))
+    return match is not None and not text.startswith(".") and not _FILE.search(match[1])
 
 
 def parse(source: str) -> tuple[str, str | None, str | None, str | None]:

@@ -37,6 +37,8 @@ EXCERPT: Final = 60
 """Characters shown on either side of what was found."""
 SAMPLED: Final = 96
 """Rows, about, from all over the dataset: what they repeat is its template, and the self-test plants in them."""
+LARGEST: Final = 200_000
+"""Characters of a sampled row at most."""
 PARALLEL_FROM: Final = 4
 """Parts from which on it pays to start other processes."""
 
@@ -297,7 +299,14 @@ def _sample(parts: Sequence[Part]) -> list[Row]:
 
 
 def _named(row: Any, part: Part) -> Row:
-    return [(part.name if part.prose else place or part.name, text) for place, text in row_texts(row)]
+    """A row's texts as the self-test takes them: prose named by its file, and of a huge row the beginning."""
+    texts, left = [], LARGEST
+    for place, text in row_texts(row):
+        texts.append((part.name if part.prose else place or part.name, text[:left]))
+        left -= len(text)
+        if left <= 0:
+            break
+    return texts
 
 
 def _leaks(finder: Finder, row: Row) -> bool:

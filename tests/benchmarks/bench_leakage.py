@@ -23,6 +23,7 @@ from fhirtasks.synthesis.build import BuildConfig, build
 GATE_RECALL, GATE_ALARMS = 1.0, 0.001
 LEAST_PLANTED, LEAST_DISGUISES, LEAST_CLEAN = 5_000, 14, 20_000
 PATIENTS = 60
+BEGIN, END = "<!-- made by bench_leakage.py --docs -->", "<!-- end -->"
 
 
 def main() -> None:
@@ -31,6 +32,7 @@ def main() -> None:
     options.add_argument("--holdout", action="append", help="benchmarks instead of those made up for this")
     options.add_argument("--each", type=int, default=60, help="leaks per kind of fact and disguise")
     options.add_argument("--clean", type=int, default=LEAST_CLEAN)
+    options.add_argument("--docs", type=Path, help="a page to write the tables into, between its two comments")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -42,11 +44,17 @@ def main() -> None:
         report = audit(dataset, sources, each=chosen.each, clean=chosen.clean, progress=say)
     test = report.self_test
     assert test is not None
-    print(f"{sum(report.items.values()):,} held-out facts; leaks planted in copies of {test.rows} rows\n")
-    for title, tallies in (("disguise", test.disguises), ("what leaks", test.facts), ("position", test.positions)):
-        print(table(title, tallies))
-    print(table("all", {"all": test.total}))
-    print(f"{test.alarms} of {test.clean:,} clean rows were taken for a leak ({test.alarms / test.clean:.3%})")
+    held = ", ".join(f"{name} {count:,}" for name, count in report.items.items())
+    rate = f"{test.alarms:,} of {test.clean:,} clean texts in the same words were taken for leaks"
+    tables = (
+        table("disguise", test.disguises), table("what leaks", test.facts),
+        table("column (its positions)", columns(test.positions)), table("all", {"all": test.total}), f"{rate} ({test.alarms / test.clean:.3%}). Held out: {held}.\n",
+    )  # fmt: skip
+    print("\n".join(tables))
+    if chosen.docs:
+        before, _, after = chosen.docs.read_text(encoding="utf-8").partition(BEGIN)
+        page = before + BEGIN + "\n\n" + "\n".join(tables) + "\n" + END + after.partition(END)[2]
+        chosen.docs.write_text(page, encoding="utf-8")
     for missed in test.missed:
         print("missed:", json.dumps(missed, ensure_ascii=False))
     for alarmed in test.alarmed:
@@ -69,6 +77,19 @@ def table(title: str, tallies: dict[str, Tally]) -> str:
         f"| {name} | {one.planted:,} | {one.found:,} | {one.recall:.1%} |" for name, one in sorted(tallies.items())
     ]
     return "\n".join(rows) + "\n"
+
+
+def columns(positions: dict[str, Tally]) -> dict[str, Tally]:
+    """The positions of one column together, with the number of its messages."""
+    found: dict[str, list[Tally]] = {}
+    for name, one in positions.items():
+        found.setdefault(name.split(", message")[0] if ", message" in name else "other columns and files", []).append(
+            one
+        )
+    return {
+        f"{name} ({len(ones)})": Tally(sum(one.planted for one in ones), sum(one.found for one in ones))
+        for name, ones in found.items()
+    }
 
 
 def write_benchmarks(folder: Path) -> list[Path]:

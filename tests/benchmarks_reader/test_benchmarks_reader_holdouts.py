@@ -228,7 +228,7 @@ def test_names_of_hub_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "org").mkdir()
     write(tmp_path / "org" / "name", "x")
-    assert not is_hub("org/name") and is_hub("hub:org/name")
+    assert not is_hub("org/name") and is_hub("hub:org/name") and is_hub(Path("hub:org/name"))
 
 
 @given(
