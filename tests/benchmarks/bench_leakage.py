@@ -47,9 +47,12 @@ def main() -> None:
     held = ", ".join(f"{name} {count:,}" for name, count in report.items.items())
     rate = f"{test.alarms:,} of {test.clean:,} clean texts in the same words were taken for leaks"
     tables = (
-        table("disguise", test.disguises), table("what leaks", test.facts),
-        table("column (its positions)", columns(test.positions)), table("all", {"all": test.total}), f"{rate} ({test.alarms / test.clean:.3%}). Held out: {held}.\n",
-    )  # fmt: skip
+        table("disguise", test.disguises),
+        table("what leaks", test.facts),
+        table("column (its positions)", columns(test.positions)),
+        table("all", {"all": test.total}),
+        f"{rate} ({test.alarms / test.clean:.3%}). Held out: {held}.\n",
+    )
     print("\n".join(tables))
     if chosen.docs:
         before, _, after = chosen.docs.read_text(encoding="utf-8").partition(BEGIN)
