@@ -156,6 +156,15 @@ KINDS: dict[str, Kind] = {
 }
 
 
+LOOKING: frozenset[str] = frozenset(
+    (
+        *("stale_value", "value_of_other_patient", "value_of_first_page", "read_narrow_window", "read_first_page_only"),
+        *("sum_instead", "median_instead", "mean_of_all_time", "unrounded"),
+    )
+)
+"""Kinds that look at results of patients: a query each, unless the results are known (see ``graders.damage.together``)."""
+
+
 def mutants(task: Task, episode: Episode, world: World) -> Iterator[Mutant]:
     """Every damage that applies to a correct episode of the task."""
     played = Played(task, episode, world)

@@ -1,4 +1,4 @@
-"""The checks of one trajectory row, and of what ``sft_turns`` and ``rl`` make of it."""
+"""The checks of one trajectory row, and of what ``sft_turns``, ``rl`` and ``privileged`` make of it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fhirtasks.errors import UserError
 from fhirtasks.fhir.jsontext import canonical, content_hash, loads
 from fhirtasks.graph.world import World
 from fhirtasks.release.features import COLUMNS, ORIGINS
+from fhirtasks.release.privileged import privileged_table
 from fhirtasks.release.read import Failure, Rows
 from fhirtasks.release.rows import TOOLS, provenance, reference, rl_table, row_id, turns_table, verdict_json
 from fhirtasks.tasks.codec import task_from_json, task_to_json
@@ -22,6 +23,8 @@ Places = frozenset[tuple[str, str]]
 """Fingerprints of graph and world, together: where rows of a split may have been made."""
 
 SLICE = 64
+_DAMAGED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What is raised where something is made of damaged rows."""
 _FROM_TASK = ("family", "branch", "domain", "kind", "protocol", "mode", "split")
 
 
@@ -44,14 +47,20 @@ def check_rows(rows: Sequence[dict[str, Any]], world: World, split: str, first: 
 
 
 def check_derived(folder: Path, split: str) -> Iterator[Failure]:
-    """Where ``sft_turns`` and ``rl`` do not say what ``sft`` says; the first difference of each."""
+    """Where ``sft_turns``, ``rl`` and ``privileged`` do not say what ``sft`` says; the first difference of each."""
     sft = Rows(folder, "sft", split)
-    streams = {config: Rows(folder, config, split) for config in ("sft_turns", "rl")}
+    streams = {config: Rows(folder, config, split) for config in ("sft_turns", "rl", "privileged")}
     places = dict.fromkeys(streams, 0)
     seen: set[str] = set()
     while streams and len(rows := sft.take(SLICE)):
         for config in list(streams):
-            wanted = turns_table(rows) if config == "sft_turns" else rl_table(rows, _references(rows), seen)
+            try:
+                wanted = _derived(config, rows, seen)
+            except _DAMAGED as error:
+                problem = f"cannot be made of sft: {type(error).__name__}: {error}"
+                yield Failure(problem, config=config, split=split, row=places[config])
+                del streams[config]
+                continue
             found = streams[config].take(len(wanted))
             if not found.equals(wanted):
                 yield _difference(config, split, places[config], found, wanted)
@@ -157,6 +166,12 @@ def _first_difference(stored: list[dict[str, str]], replayed: Sequence[Message])
         if one != {"role": other.role, "content": other.content}:
             return place
     return None if len(stored) == len(replayed) else min(len(stored), len(replayed))
+
+
+def _derived(config: str, rows: Any, seen: set[str]) -> Any:
+    if config == "sft_turns":
+        return turns_table(rows)
+    return privileged_table(rows) if config == "privileged" else rl_table(rows, _references(rows), seen)
 
 
 def _references(rows: Any) -> list[str]:

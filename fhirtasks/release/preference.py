@@ -19,10 +19,10 @@ from fhirtasks.release.rows import Trajectory, runs, table
 from fhirtasks.tasks.play import replay_task
 from fhirtasks.tasks.seeds import rng
 from fhirtasks.tasks.types import Verdict
-from graders.damage import Played, together
-from graders.mutants import mutant
+from graders.damage import LABS, Played, together
+from graders.mutants import LOOKING, mutant
 
-EVERY: Final = 4
+EVERY: Final = 6
 """About one row in so many has a pair."""
 
 MODEL: Final = "model"
@@ -113,25 +113,41 @@ class Pair:
     check: str
 
 
+LATER: Final = Pair(0, (), "", "")
+"""In place of a pair that is found at less cost together with others."""
+
+
 def has_pair(content_hash: str) -> bool:
     """Whether the row of this content gets a pair."""
     return int(content_hash[:8], 16) % EVERY == 0
 
 
+def order(content_hash: str) -> list[str]:
+    """The kinds in the order in which they are tried on the row of this content: each comes first equally often."""
+    kinds = list(COMMITTED)
+    rng(f"preference/{content_hash}").shuffle(kinds)
+    return kinds
+
+
 def pairs(
     rows: Sequence[Trajectory], world: World, truths: Mapping[str, graders.Truth], forbidden: Callable[[str], bool]
 ) -> dict[str, Pair]:
-    """Pairs by content hash, for those of the rows that get one; ``truths`` by task id.
+    """Pairs by content hash, for those of the rows of the ``text`` protocol that get one; ``truths`` by task id.
 
     A mistake in which some message is ``forbidden`` (a holdout) gives way to the next.
     """
-    mine = [row for row in rows if has_pair(row.content_hash)]
-    found = {}
-    for row, played in zip(mine, together([(row.task, row.episode) for row in mine], world), strict=True):
-        made = _damaged(row, played, truths.get(row.task.id), forbidden)
-        if made is not None:
+    mine = [row for row in rows if row.task.protocol == "text" and has_pair(row.content_hash)]
+    found, waiting = {}, []
+    for row in mine:
+        made = _damaged(row, Played(row.task, row.episode, world), truths.get(row.task.id), forbidden, LOOKING)
+        if made == LATER:
+            waiting.append(row)
+        else:
             found[row.content_hash] = made
-    return found
+    known = together([(row.task, row.episode) for row in waiting], world)
+    for row, played in zip(waiting, known, strict=True):
+        found[row.content_hash] = _damaged(row, played, truths.get(row.task.id), forbidden)
+    return {content: made for content, made in found.items() if made is not None}
 
 
 def pair(chosen: Episode, rejected: Episode, verdict: Verdict, kind: str, check: str | None = None) -> Pair | None:
@@ -155,12 +171,16 @@ def pair(chosen: Episode, rejected: Episode, verdict: Verdict, kind: str, check:
 
 
 def _damaged(
-    row: Trajectory, played: Played, truth: graders.Truth | None, forbidden: Callable[[str], bool]
+    row: Trajectory,
+    played: Played,
+    truth: graders.Truth | None,
+    forbidden: Callable[[str], bool],
+    costly: frozenset[str] = frozenset(),
 ) -> Pair | None:
-    """The first kind, in an order that the row's contents decide, that applies to it and fails as it must."""
-    kinds = list(COMMITTED)
-    rng(f"preference/{row.content_hash}").shuffle(kinds)
-    for kind in kinds:
+    """The first kind, in the row's order, that applies and fails as it must; :data:`LATER` if it is ``costly``."""
+    for kind in order(row.content_hash):
+        if kind in costly and row.task.family in LABS:
+            return LATER
         try:
             wrong = mutant(played, kind)
         except _BUGS:

@@ -8,18 +8,19 @@ the plan from this turn on. The resource that decides is named once a reply has 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from fhirtasks.episodes.text import WIRE, parse
-from fhirtasks.episodes.types import Action, Finish, Get, Post
+from fhirtasks.episodes.types import Action, Episode, Finish, Get, Mode, Post
 from fhirtasks.fhir.dates import parse_range
 from fhirtasks.fhir.jsontext import Json, dumps, loads
 from fhirtasks.release.features import COLUMNS, schema
-from fhirtasks.release.rows import integers, strings, table, turns_table
+from fhirtasks.release.rows import hash_of, integers, message_list, strings, table, turns_table
 from fhirtasks.service.service import BASE
+from fhirtasks.tasks.types import Task
 
-EVERY: Final = 4
+EVERY: Final = 6
 """About one expert's row in so many has texts; none of them has a pair in ``preference``."""
 
 LISTED: Final = 30
@@ -33,27 +34,39 @@ RESTS_ON_ONE: Final = frozenset(
 )
 """Families whose answer is the value of one resource; in the others it rests on everything that the last search found."""
 
+READS_NOTHING: Final = "Nothing is to be read."
+
+_ABOUT = ("family", "branch", "kind", "mode")
 _TIMES = ("effectiveDateTime", "authoredOn", "occurrenceDateTime", "performedDateTime", "onsetDateTime", "recordedDate")
 _BEFORE, _AFTER = WIRE["get_ok"].split("{body}")
 
 
 def has_context(content_hash: str) -> bool:
-    """Whether an expert's row of this content has privileged texts."""
+    """Whether an expert's row of this content, in the ``text`` protocol, has privileged texts."""
     return int(content_hash[:8], 16) % EVERY == 1
 
 
 def privileged_table(sft: Any) -> Any:
     """The ``privileged`` rows of these ``sft`` rows. ValueError, LookupError or TypeError if a row is damaged."""
-    about = zip(sft.column("origin").to_pylist(), sft.column("content_hash").to_pylist(), strict=True)
-    mine = [place for place, (origin, digest) in enumerate(about) if origin == "expert" and has_context(digest)]
+    about = zip(*(sft.column(name).to_pylist() for name in ("origin", "protocol", "content_hash")), strict=True)
+    mine = [
+        place
+        for place, (origin, protocol, content) in enumerate(about)
+        if (origin, protocol) == ("expert", "text") and has_context(content)
+    ]
     if not mine:
         return schema("privileged").empty_table()
     rows = sft.take(integers(mine))
     turns = turns_table(rows)
     texts = [
         text
-        for row in rows.select(["messages", "family", "branch", "kind", "mode", "task", "verdict"]).to_pylist()
-        for text in contexts(row)
+        for row in rows.select(["messages", *_ABOUT, "task", "verdict"]).to_pylist()
+        for text in contexts(
+            row["messages"],
+            {name: row[name] for name in _ABOUT},
+            loads(row["task"])["slots"],
+            [check["name"] for check in loads(row["verdict"])["checks"]],
+        )
     ]
     made = {"privileged_context": strings(texts)}
     return table(
@@ -61,40 +74,55 @@ def privileged_table(sft: Any) -> Any:
     )
 
 
-def contexts(row: Mapping[str, Any]) -> list[str]:
-    """One text for each assistant message of a passed ``sft`` row, given by its columns."""
-    said = [(place, one["content"]) for place, one in enumerate(row["messages"]) if one["role"] == "assistant"]
-    actions = [parse(raw, row["mode"]) for _, raw in said]
-    replies = [one["content"] for one in row["messages"] if one["role"] == "user"][1:]
+def teacher_texts(task: Task, episode: Episode) -> list[str]:
+    """The texts that an expert's row of this task and episode would have, but for the checks' names; none if it has none."""
+    if task.protocol != "text" or not has_context(hash_of(task.protocol, episode.messages)):
+        return []
+    about = {name: getattr(task, name) for name in _ABOUT}
+    return contexts(message_list(episode.messages), about, task.slots, ())
+
+
+def contexts(
+    messages: Sequence[Mapping[str, str]], about: Mapping[str, str], slots: Mapping[str, str], checks: Sequence[str]
+) -> list[str]:
+    """One text for each assistant message of an episode that passed these checks; ``about`` has the columns' names."""
+    actions = [parse(one["content"], _mode(about)) for one in messages if one["role"] == "assistant"]
+    replies = [one["content"] for one in messages if one["role"] == "user"][1:]
     shown = [_resources(reply) for reply in replies]
+    reading = any(isinstance(action, Get) for action in actions)
+    sought = _sought(about["family"], actions)
     always = [
         "This is for a teacher who knows how the episode ends.",
-        _outcome(row, actions),
-        f"Case: {row['branch'].replace('_', ' ')}.",
-        f"Terms of the request: {_named(loads(row['task'])['slots'].items())}.",
+        _outcome(about["kind"], checks, actions),
+        f"Case: {about['branch'].replace('_', ' ')}.",
+        f"Terms of the request: {_named(slots.items())}.",
     ]
     steps = [_step(action, replies[turn - 1] if turn else "") for turn, action in enumerate(actions)]
-    texts = []
-    for turn in range(len(actions)):
-        reads = sum(isinstance(action, Get) for action in actions[turn:])
+    texts: list[str] = []
+    seen: list[Json] = []
+    holding: list[Json] = []
+    for turn, action in enumerate(actions):
+        fresh = shown[turn - 1] if turn else []
+        seen += fresh
+        holding += [one for one in fresh if sought and set(sought) <= set(_held(one))]
+        reads = sum(isinstance(one, Get) for one in actions[turn:])
         lines = [
             *always,
             _read(actions[:turn], shown),
-            _deciding(row, actions, [one for reply in shown[:turn] for one in reply], reads),
-            f"Next: {steps[turn]}{_content(actions[turn])}.",
+            _deciding(holding if sought is not None else None, seen, reads) if reading else READS_NOTHING,
+            f"Next: {steps[turn]}{_content(action)}.",
             *([f"Then: {'; '.join(steps[turn + 1 :])}."] if steps[turn + 1 :] else []),
         ]
-        texts.append("\n".join(line for line in lines if line))
+        texts.append("\n".join(lines))
     return texts
 
 
-def _outcome(row: Mapping[str, Any], actions: Sequence[Action]) -> str:
-    checks = ", ".join(check["name"] for check in loads(row["verdict"])["checks"])
-    types = [action.body["resourceType"] for action in actions if isinstance(action, Post)]
+def _outcome(kind: str, checks: Sequence[str], actions: Sequence[Action]) -> str:
+    types = [_type(action.body) for action in actions if isinstance(action, Post)]
     created = " and ".join(f"one {type}" for type in types) or "nothing"
-    why = {"conditional": ", as the value calls for", "action": ", as dictated"}.get(row["kind"], "")
+    why = {"conditional": ", as the value calls for", "action": ", as dictated"}.get(kind, "")
     return (
-        f"Outcome: the episode passes every check of its grader ({checks}). "
+        f"Outcome: the episode passes every check of its grader ({', '.join(checks)}). "
         f"It creates {created}{why}, and ends with {dumps(_answer(actions))}."
     )
 
@@ -115,11 +143,16 @@ def _read(actions: Sequence[Action], shown: Sequence[Sequence[Json]]) -> str:
     return f"Read so far: {'; '.join(parts) or 'nothing'}."
 
 
-def _deciding(row: Mapping[str, Any], actions: Sequence[Action], seen: Sequence[Json], reads: int) -> str:
-    """What the episode rests on, as far as it was shown; ``reads`` are still to come."""
-    if row["family"] in RESTS_ON_ONE:
-        sought = [value for value in _answer(actions) if value != -1]
-        holding = [one for one in seen if sought and all(value in _leaves(one) for value in sought)]
+def _sought(family: str, actions: Sequence[Action]) -> list[Json] | None:
+    """The values that the deciding resource holds; none if no resource decides alone; empty if there is none to find."""
+    return [value for value in _answer(actions) if value != -1] if family in RESTS_ON_ONE else None
+
+
+def _deciding(holding: Sequence[Json] | None, seen: Sequence[Json], reads: int) -> str:
+    """What the episode rests on, as far as it was shown: the newest of those ``holding`` what is sought, or, where no
+    resource decides alone, all ``seen`` of the last search's type. ``reads`` are still to come.
+    """
+    if holding is not None:
         found = [max(holding, key=_when)] if holding else []
     else:
         found = [] if reads else [one for one in seen if one["resourceType"] == seen[-1]["resourceType"]]
@@ -134,7 +167,7 @@ def _step(action: Action, reply: str) -> str:
     if isinstance(action, Finish):
         return f"finish with {dumps(action.answer)}"
     if isinstance(action, Post):
-        return f"create the {action.body['resourceType']}"
+        return f"create the {_type(action.body)}"
     if not isinstance(action, Get):
         return "send what is no action"
     path, _, query = action.url.removeprefix(BASE).partition("?")
@@ -149,6 +182,14 @@ def _step(action: Action, reply: str) -> str:
 
 def _content(action: Action) -> str:
     return f" with {_named(_facets(action.body))}" if isinstance(action, Post) else ""
+
+
+def _type(body: Json) -> str:
+    return str(body.get("resourceType", "resource")) if isinstance(body, dict) else "resource"
+
+
+def _mode(about: Mapping[str, str]) -> Mode:
+    return "compat" if about["mode"] == "compat" else "clinical"
 
 
 def _resources(reply: str) -> list[Json]:
@@ -177,12 +218,10 @@ def _when(resource: Json) -> int:
     return max((span[1] for span in spans if span is not None), default=-(2**62))
 
 
-def _leaves(value: Json) -> Iterator[Json]:
-    if isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _leaves(item)
-    elif not isinstance(value, bool):
-        yield value
+def _held(resource: Json) -> list[Json]:
+    """What an answer may take from a resource: value and time of a result, identifiers of a patient."""
+    found = [resource.get("valueQuantity", {}).get("value"), resource.get("effectiveDateTime")]
+    return found + [identifier.get("value") for identifier in resource.get("identifier", ())]
 
 
 def _facets(body: Json, name: str = "") -> Iterator[tuple[str, Json]]:
@@ -198,5 +237,5 @@ def _facets(body: Json, name: str = "") -> Iterator[tuple[str, Json]]:
         yield name, body
 
 
-def _named(items: Any) -> str:
+def _named(items: Iterable[tuple[str, Json]]) -> str:
     return "; ".join(f"{name} {value}" for name, value in items)

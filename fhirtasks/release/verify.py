@@ -18,6 +18,7 @@ from fhirtasks.graph.columns import columns_query
 from fhirtasks.graph.world import write_world_from_charts
 from fhirtasks.leakage.splits import overlaps
 from fhirtasks.release.check import Places, check_derived, check_rows
+from fhirtasks.release.check_pairs import check_pairs, pair_jobs
 from fhirtasks.release.derived import check_documents, check_lengths, draw_again
 from fhirtasks.release.derived import jobs as drawing_jobs
 from fhirtasks.release.features import NOTHING
@@ -133,6 +134,9 @@ def verify(
                     done.append(part)
                     failures += part.failures
                     say(f"{sum(len(one.ids) for one in done):,} of {rows:,} rows checked")
+                say("replaying what is rejected in the pairs")
+                for problems in run(check_pairs, list(pair_jobs(folder, manifest, worlds, failures))):
+                    failures += problems
                 say("writing card, report and traces again")
                 drawn = dict(run(draw_again, drawing_jobs(folder, manifest, worlds)))
         finally:

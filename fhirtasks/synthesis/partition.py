@@ -17,6 +17,7 @@ from fhirtasks.fhir.jsontext import dumps
 from fhirtasks.graph.world import World
 from fhirtasks.leakage.matcher import Matcher
 from fhirtasks.release.preference import Pair, has_pair, pairs
+from fhirtasks.release.privileged import teacher_texts
 from fhirtasks.release.rows import Trajectory, hash_of, provenance
 from fhirtasks.synthesis.plan import Partition, PlannedRow
 from fhirtasks.tasks.play import play, replay_task
@@ -183,3 +184,4 @@ def texts_of(task: Task, episode: Episode) -> Iterator[str]:
     yield from task.params.values()
     yield from task.scenario.add
     yield dumps(task.gold)
+    yield from teacher_texts(task, episode)

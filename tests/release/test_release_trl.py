@@ -1,4 +1,7 @@
-"""Rows go into TRL's SFTTrainer as they are, and only assistant tokens carry loss. A tiny model made here; no network."""
+"""Rows go into TRL's SFT, DPO and SDFT trainers as they are, and in SFT only assistant tokens carry loss.
+
+A tiny model made here; no network.
+"""
 
 from __future__ import annotations
 
@@ -33,22 +36,35 @@ def tokenizer() -> Any:
     return made
 
 
-def trained_tokens(release: Path, tmp_path: Path, tokenizer: Any, config: str, **options: Any) -> tuple[Any, Any]:
-    """Trains two steps on four rows, as they are; returns the rows and the trainer's prepared data."""
-    from transformers import Qwen3Config, Qwen3ForCausalLM
-    from trl import SFTConfig, SFTTrainer
+def load(release: Path, tmp_path: Path, config: str, split: str, rows: int) -> Any:
+    loaded = datasets.load_dataset(str(release), config, split=split, cache_dir=str(tmp_path / "cache"))
+    return loaded.select(range(rows))
 
-    rows = datasets.load_dataset(str(release), config, split="validation", cache_dir=str(tmp_path / "cache"))
-    rows = rows.select(range(4))
+
+def tiny_model(tokenizer: Any) -> Any:
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
     shape = Qwen3Config(
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=16, max_position_embeddings=32768,
+        num_key_value_heads=1, head_dim=16, max_position_embeddings=65536,
     )  # fmt: skip
-    arguments = SFTConfig(
-        output_dir=str(tmp_path / "out"), max_steps=2, per_device_train_batch_size=1, max_length=None, report_to=[],
-        use_cpu=True, bf16=False, gradient_checkpointing=False, save_strategy="no", disable_tqdm=True, **options,
-    )  # fmt: skip
-    trainer = SFTTrainer(Qwen3ForCausalLM(shape), args=arguments, train_dataset=rows, processing_class=tokenizer)
+    return Qwen3ForCausalLM(shape)
+
+
+def on_cpu(tmp_path: Path) -> dict[str, Any]:
+    return {
+        "output_dir": str(tmp_path / "out"), "max_steps": 2, "per_device_train_batch_size": 1, "report_to": [],
+        "use_cpu": True, "bf16": False, "gradient_checkpointing": False, "save_strategy": "no", "disable_tqdm": True,
+    }  # fmt: skip
+
+
+def trained_tokens(release: Path, tmp_path: Path, tokenizer: Any, config: str, **options: Any) -> tuple[Any, Any]:
+    """Trains two steps on four rows, as they are; returns the rows and the trainer's prepared data."""
+    from trl import SFTConfig, SFTTrainer
+
+    rows = load(release, tmp_path, config, "validation", 4)
+    arguments = SFTConfig(max_length=None, **on_cpu(tmp_path), **options)
+    trainer = SFTTrainer(tiny_model(tokenizer), args=arguments, train_dataset=rows, processing_class=tokenizer)
     result = trainer.train()
     assert result.training_loss > 0
     return rows, trainer.train_dataset
@@ -88,3 +104,35 @@ def test_turns_train_with_loss_on_the_completion(release: Path, tmp_path: Path, 
     rows, prepared = trained_tokens(release, tmp_path, tokenizer, "sft_turns")
     for row, text in zip(rows, learned(prepared, tokenizer), strict=True):
         assert plain(text) == row["completion"][0]["content"]
+
+
+def test_pairs_train_with_dpo(release: Path, tmp_path: Path, tokenizer: Any) -> None:
+    from trl import DPOConfig, DPOTrainer
+
+    rows = load(release, tmp_path, "preference", "train", 3)
+    arguments = DPOConfig(max_length=None, logging_steps=1, **on_cpu(tmp_path))
+    policy, start = tiny_model(tokenizer), tiny_model(tokenizer)
+    trainer = DPOTrainer(policy, start, args=arguments, train_dataset=rows, processing_class=tokenizer)
+    assert trainer.train().training_loss > 0
+    for row, prepared in zip(rows, trainer.train_dataset, strict=True):
+        for side in ("chosen", "rejected"):
+            text = tokenizer.decode(prepared[f"{side}_ids"])
+            assert text.replace("<think>\n\n</think>\n\n", "").startswith(row[side][0]["content"]), text[:200]
+        assert row["prompt"][-1]["content"] in tokenizer.decode(prepared["prompt_ids"])
+
+
+def test_privileged_texts_train_with_self_distillation(release: Path, tmp_path: Path, tokenizer: Any) -> None:
+    from trl.experimental.sdft import SDFTConfig, SDFTTrainer
+
+    rows = load(release, tmp_path, "privileged", "train", 3)
+    arguments = SDFTConfig(
+        max_prompt_length=None, max_completion_length=8, num_generations=1, teacher_model_kind="ema", **on_cpu(tmp_path)
+    )
+    tiny_model(tokenizer).save_pretrained(tmp_path / "model")  # the teacher is loaded from where the student was
+    trainer = SDFTTrainer(str(tmp_path / "model"), args=arguments, train_dataset=rows, processing_class=tokenizer)
+    seen: list[Any] = []
+    built = trainer.teacher_context_builder._compose_teacher_prompt
+    trainer.teacher_context_builder._compose_teacher_prompt = lambda *given: seen.append(built(*given)) or seen[-1]
+    trainer.train()
+    texts = {row["prompt"][-1]["content"] + "\n\n" + row["privileged_context"] for row in rows}
+    assert seen and {prompt[-1]["content"] for prompt in seen} <= texts
