@@ -1,8 +1,8 @@
-"""Experts: Temporal: what came when, first, last, how long (D01 to D15)."""
+"""Experts: what came when, first, last, how long."""
 
 from __future__ import annotations
 
 from solvers.questions.analyst import Expert
-from solvers.questions.temporal import observations
+from solvers.questions.temporal import observations, stays, times
 
-EXPERTS: dict[str, Expert] = {**observations.EXPERTS}
+EXPERTS: dict[str, Expert] = {**observations.EXPERTS, **times.EXPERTS, **stays.EXPERTS}

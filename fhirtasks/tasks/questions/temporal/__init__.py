@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fhirtasks.tasks.questions.temporal import observations
+from fhirtasks.tasks.questions.temporal import observations, stays, times
 from fhirtasks.tasks.questions.types import Question
 
-QUESTIONS: tuple[Question, ...] = (*observations.QUESTIONS,)
+QUESTIONS: tuple[Question, ...] = (*observations.QUESTIONS, *times.QUESTIONS, *stays.QUESTIONS)
