@@ -1,8 +1,8 @@
-"""Experts: Aggregation: how many, how much, on average (G01 to G13)."""
+"""Experts: how many, how much, on average."""
 
 from __future__ import annotations
 
-from solvers.questions.aggregation import encounters
+from solvers.questions.aggregation import encounters, records, values
 from solvers.questions.analyst import Expert
 
-EXPERTS: dict[str, Expert] = {**encounters.EXPERTS}
+EXPERTS: dict[str, Expert] = {**encounters.EXPERTS, **records.EXPERTS, **values.EXPERTS}
