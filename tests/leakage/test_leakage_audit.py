@@ -125,6 +125,33 @@ def test_many_findings_are_counted_and_the_first_listed(
     assert [finding.row for finding in report.findings] == list(range(10))
 
 
+def test_no_more_findings_are_kept_than_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the order in which parts come, those of the first parts stay."""
+    monkeypatch.setattr(module, "LISTED", 3)
+    finding = module.Finding("f", "", "t", 0, "c", "identifier", "x", (0, 1), "", "", True)
+    outcomes = [module.Outcome(number, findings=[finding] * 2) for number in (2, 0, 1)]
+    module._bound(outcomes)
+    assert {outcome.number: len(outcome.findings) for outcome in outcomes} == {0: 2, 1: 1, 2: 0}
+
+
+def test_splits_that_share_a_patient_are_not_clean(tmp_path: Path, tasks: Path) -> None:
+    patient = {"resourceType": "Patient", "id": "p1", "identifier": [{"system": "urn:mrn", "value": "D1112223"}]}
+    for split, value in (("train", "D1112223"), ("test", "D1112223"), ("validation", "D9998887")):
+        patient["identifier"] = [{"system": "urn:mrn", "value": value}]
+        for config, row in (
+            ("charts", {"type": "Patient", "raw": json.dumps(patient)}),
+            ("sft", {"id": split, "messages": [message(f"in {split}")], "task": "{}"}),
+        ):
+            (tmp_path / "ds" / config).mkdir(parents=True, exist_ok=True)
+            path = tmp_path / "ds" / config / f"{split}-00000-of-00001.parquet"
+            pq.write_table(pa.Table.from_pylist([row]), path)
+    report = quick(tmp_path / "ds", [tasks])
+    assert report.leaks == 0 and not report.clean
+    assert [(one["what"], one["splits"], one["number"]) for one in report.as_json()["splits"]] == [
+        ("patient", ["test", "train"], 1)
+    ]
+
+
 def test_a_record_number_in_a_column_of_numbers_is_found(tmp_path: Path) -> None:
     held = tmp_path / "held.txt"
     held.write_text("70098765\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -10,7 +11,7 @@ import pytest
 from fhirtasks.benchmarks.heldout import HeldOut
 from fhirtasks.benchmarks.holdouts import read_heldout
 from fhirtasks.leakage.holdouts import Holdouts
-from fhirtasks.leakage.matcher import Matcher
+from fhirtasks.leakage.matcher import Match, Matcher
 from fhirtasks.leakage.selftest import measure
 from tests.benchmarks.bench_leakage import case, write_benchmarks
 
@@ -61,6 +62,15 @@ def test_a_matcher_that_finds_nothing_measures_nothing(items: list[HeldOut]) -> 
     test = measure(Matcher(Holdouts()), items, rows(3), each=1, clean=20)
     assert test.total.found == 0 and test.total.recall == 0 and not test.good and len(test.missed) == 20
     assert all(tally.found == 0 < tally.planted for tally in test.disguises.values())
+
+
+def test_a_matcher_that_finds_everything_is_no_good_either(items: list[HeldOut]) -> None:
+    class Credulous:
+        def find(self, texts: Sequence[str]) -> list[Match]:
+            return [Match("identifier", "x", 0, 0, 1, "", True)]
+
+    test = measure(Credulous(), items, rows(3), each=1, clean=30)
+    assert test.total.recall == 1 and test.alarms == test.clean == 30 and not test.good and len(test.alarmed) == 20
 
 
 def test_the_same_rows_and_items_give_the_same_figures(items: list[HeldOut]) -> None:
