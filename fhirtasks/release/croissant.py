@@ -76,7 +76,7 @@ def _document(manifest: dict[str, Any]) -> dict[str, Any]:
             *(_file(path, about) for path, about in sorted(shards.items())),
             *(_files_of(config) for config in CONFIGS),
         ],
-        "recordSet": [_records(config) for config in CONFIGS],
+        "recordSet": [_records(config, _message_parts(manifest)) for config in CONFIGS],
     }
 
 
@@ -135,21 +135,27 @@ def _files_of(config: str) -> dict[str, Any]:
     return {"@type": "cr:FileSet", "@id": name, "name": name, "encodingFormat": _PARQUET, "includes": pattern}
 
 
-def _records(config: str) -> dict[str, Any]:
+def _message_parts(manifest: dict[str, Any]) -> tuple[str, ...]:
+    """The members of a message: more than two where tools are called natively."""
+    spoken = str(manifest["options"]["protocol"]).split(", ")
+    return ("role", "content") if spoken == ["text"] else ("role", "content", "tool_calls", "name")
+
+
+def _records(config: str, parts: tuple[str, ...]) -> dict[str, Any]:
     return {
         "@type": "cr:RecordSet",
         "@id": config,
         "name": config,
-        "field": [_field(config, column, kind) for column, kind in COLUMNS[config].items()],
+        "field": [_field(config, column, kind, parts) for column, kind in COLUMNS[config].items()],
     }
 
 
-def _field(config: str, column: str, kind: str) -> dict[str, Any]:
+def _field(config: str, column: str, kind: str, parts: tuple[str, ...]) -> dict[str, Any]:
     source = {"fileSet": {"@id": f"{config}-files"}, "extract": {"column": column}}
     field = {"@type": "cr:Field", "@id": f"{config}/{column}", "name": column, "source": source}
     if kind in _TYPES:
         return field | {"dataType": _TYPES[kind]}
-    parts = [
+    members = [
         {
             "@type": "cr:Field",
             "@id": f"{config}/{column}/{part}",
@@ -157,6 +163,6 @@ def _field(config: str, column: str, kind: str) -> dict[str, Any]:
             "dataType": "sc:Text",
             "source": source | {"transform": {"jsonPath": part}},
         }
-        for part in ("role", "content")
+        for part in parts
     ]
-    return field | {"isArray": True, "arrayShape": "-1", "subField": parts}
+    return field | {"isArray": True, "arrayShape": "-1", "subField": members}

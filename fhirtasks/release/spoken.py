@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fhirtasks.fhir.jsontext import dumps
+from fhirtasks.fhir.jsontext import dumps, loads
 
 
 def calls(message: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Name and arguments, as JSON text, of every tool call of a message in the shape that chat templates take."""
+    """Name and arguments, as JSON text, of every tool call of a message, as a row's shard or ``datasets`` gives it."""
     found = []
     for call in message.get("tool_calls") or ():
-        function = call["function"]
+        function = (loads(call) if isinstance(call, str) else call)["function"]
         arguments = function["arguments"]
         found.append((str(function["name"]), arguments if isinstance(arguments, str) else dumps(arguments)))
     return found
