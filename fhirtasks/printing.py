@@ -89,8 +89,9 @@ def push_text(report: dict[str, Any]) -> str:
         lines += [f"{'delete':>14}  {name}" for name in report["delete"]]
     made = " (a new repository)" if report["creates"] else ""
     after = f"after {report['previous']}" if report["previous"] else "the first version"
-    total = f"{len(report['upload']):,} files to upload, {sum(report['upload'].values()):,} bytes"
-    lines.append(f"{total}; {report['unchanged']:,} unchanged, {len(report['delete']):,} to delete")
+    sent, gone = ("to upload", "to delete") if report["dry_run"] else ("uploaded", "deleted")
+    total = f"{len(report['upload']):,} files {sent}, {sum(report['upload'].values()):,} bytes"
+    lines.append(f"{total}; {report['unchanged']:,} unchanged, {len(report['delete']):,} {gone}")
     where = f"{report['url']}, {'private' if report['private'] else 'public'}{made}, {after}"
     if report["dry_run"]:
         refused = "" if all(check["passed"] for check in report["checks"]) else "it would be refused; "

@@ -336,12 +336,16 @@ def _arrived(there: Mapping[str, RemoteFile], manifest: dict[str, Any], add: Map
 
 
 def _tag(remote: Remote, commit: str, report: PushReport) -> None:
+    there = f"The release is on main of {remote.name} (commit {commit[:12]})"
     try:
         remote.tag(report.tag, commit)
+    except Conflict:
+        raise Conflict(
+            f"{there}, but somebody else set the tag {report.tag} meanwhile; push again under another tag."
+        ) from None
     except UserError as error:
         raise UserError(
-            f"The release is on main of {remote.name} (commit {commit[:12]}), but the tag {report.tag} was not set: {error} "
-            f"To finish, run the same command again: it will only tag."
+            f"{there}, but the tag {report.tag} was not set: {error} To finish, run the same command again: it will only tag."
         ) from None
 
 

@@ -120,7 +120,8 @@ def stated_sources(graph: Path) -> tuple[list[dict[str, Any]], list[str]]:
     """What the manifest says of a graph's sources, and where it is not what was said at loading."""
     with open_graph(graph) as db:
         rows = sources(db)
-    return [published(row) for row in rows], remarks(rows)
+    stated = [published(row) for row in rows]
+    return [row for place, row in enumerate(stated) if row not in stated[:place]], remarks(rows)
 
 
 def _sync(path: Path) -> None:

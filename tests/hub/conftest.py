@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from hub_double import HubDouble
 from hub_support import ANN, BOB, DATA, READER, Run
 
 from fhirtasks.release.push import push
+from fhirtasks.release.read import tables
 from fhirtasks.release.verify import VerifyReport
 from fhirtasks.synthesis.build import BuildConfig, build
 
@@ -86,6 +88,14 @@ def pushed(hub: HubDouble, states: tuple[HubDouble, HubDouble]) -> HubDouble:
     """A Hub with clinic/data at v1.0.0 and v1.1.0."""
     hub.repos, hub.lfs = copy.deepcopy(states[1].repos), dict(states[1].lfs)
     return hub
+
+
+@pytest.fixture(scope="session")
+def mrn(versions: tuple[Path, Path]) -> str:
+    """The record number of a patient of the first version."""
+    rows = (row for table in tables(versions[0], "sft", "train", 64) for row in table.to_pylist())
+    slots = (json.loads(row["task"])["slots"] for row in rows)
+    return next(str(slot["mrn"]) for slot in slots if "mrn" in slot)
 
 
 @pytest.fixture

@@ -34,3 +34,18 @@ def assert_holds(files: dict[str, bytes], folder: Path) -> None:
     """A version is whole and just this release."""
     assert_whole(files)
     assert {name: one for name, one in files.items() if name not in AT_PUSH} == content(folder)
+
+
+def benchmark(path: Path, number: str) -> Path:
+    """A task file whose one task is about the patient with this record number."""
+    rows = [
+        {
+            "id": "task1_1",
+            "instruction": f"Look at the chart of {number}.",
+            "context": "",
+            "eval_MRN": number,
+            "sol": ["1"],
+        }
+    ]
+    path.write_text(json.dumps(rows))
+    return path
