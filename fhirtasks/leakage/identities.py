@@ -29,6 +29,7 @@ _LABELS: Final = frozenset(
     (b"mrn", b"id", b"pid", b"patient", b"pat", b"pt", b"no", b"nr", b"num", b"number", b"record", b"subject", b"urn",
      b"uuid", b"identifier", b"person", b"case", b"chart", b"uid", b"oid", b"member", b"ref", b"mr")
 )  # fmt: skip
+_PHONE_LABELS: Final = frozenset((b"tel", b"phone", b"fax", b"mobile", b"cell"))
 _LABELLED: Final = re.compile(
     rb"(?:mrn|patient|subject|identifier|record|member|chart|person|hadm|stay|\bid|\bpt)[a-z_]*[^a-z0-9]*"
     rb"(?:(?:is|of|no|number|id|value|the)[^a-z0-9]*){0,3}\Z"
@@ -141,9 +142,6 @@ def address(item: str, text: str, policy: Policy) -> Probe | None:
         return Found("address", start, end, text)
 
     return Probe(f"{text} ({item})", look, {needle.encode()[:32]: 0})
-
-
-_PHONE_LABELS: Final = frozenset((b"tel", b"phone", b"fax", b"mobile", b"cell"))
 
 
 def _spellings(whole: str) -> list[bytes]:

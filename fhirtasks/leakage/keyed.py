@@ -43,7 +43,7 @@ _ANSWER: Final = re.compile(r"FINISH\((.*)\)", re.DOTALL)
 
 
 def seal(holdouts: Holdouts, key: bytes | None = None) -> dict[str, Any]:
-    """The sealed file's JSON value: how it was hashed, the forms that identifiers and texts have, and the hashes, sorted."""
+    """The sealed file's JSON value: how it was hashed, the policy, the forms of identifiers and texts, the hashes, sorted."""
     salt = hashlib.sha256(f"fhirtasks sealed holdouts {holdouts.digest}".encode()).hexdigest()[:32]
     hashed = _hasher({**COST, "salt": salt, "keyed": key is not None}, key)
     found: dict[str, set[str]] = {
@@ -61,6 +61,7 @@ def seal(holdouts: Holdouts, key: bytes | None = None) -> dict[str, Any]:
         SEALED: VERSION,
         "hash": {**COST, "salt": salt, "keyed": key is not None},
         "holdouts": {"digest": holdouts.digest, "items": holdouts.counts},
+        "policy": holdouts.policy.as_json(),
         "forms": {
             "identifier": sorted(set(map(_shape, found["identifier"]))),
             "parameters": sorted({form.count("|") + 1 for form in found["parameters"]}),

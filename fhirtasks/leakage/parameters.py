@@ -28,7 +28,6 @@ BITS: Final = 10.0
 BITS_PER_LETTER: Final = 3.0
 NEEDLE: Final = 6
 """Letters and digits of a value by which a tuple can be looked for in running text."""
-
 LETTERS: Final = 6
 """Characters of a word, about, by which a window of words is measured."""
 

@@ -16,12 +16,10 @@ from fhirtasks.population.taskfile import Person
 
 NEAR_INITIALS: Final = 12
 """Words from the birth date within which two initials count as the name."""
-
 NEAR_LEET: Final = 1_000
 """Characters from the birth date within which a name in leetspeak is looked for."""
 LETTERS: Final = 14
 """Characters of a word, JSON's marks included, by which a window of words is measured."""
-
 SHORTEST: Final = 6
 """Digits of a date by which it is looked for; a shorter one (7/4/88) is looked for beside the name."""
 NEAR_NAME: Final = 60
@@ -31,8 +29,6 @@ NAME: Final = -1
 
 _WORD: Final = re.compile(rb"[a-z0-9]+")
 _SHORT_DATE: Final = re.compile(rb"(?<![\d.])(\d{1,2})[-/. ](\d{1,2})[-/. ](\d\d)(?!\d)")
-_SOFT: Final = 0
-_PARTED: Final = 1
 _SUFFIXES: Final = {1: "st", 2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd", 31: "st"}
 _MONTHS: Final = {number: sorted({month_abbr[number].lower(), month_name[number].lower()}) for number in range(1, 13)}
 _MONTHS[9] = [*_MONTHS[9], "sept"]
@@ -70,35 +66,35 @@ def person(item: str, who: Person, policy: Policy) -> Probe | None:
     return probe
 
 
-def date_forms(day: date) -> list[tuple[bytes, tuple[int, ...], int]]:
+def date_forms(day: date) -> list[tuple[bytes, tuple[int, ...], bool]]:
     """(squeezed text, lengths of its parts, whether they must be parted) of a date as people write it.
 
     Digits of a fixed width may stand together (19321229); a day or month of one digit, and a year of two, must be
     parted from the rest.
     """
     year, month, number = f"{day.year:04d}", day.month, day.day
-    forms: dict[str, tuple[tuple[int, ...], int]] = {}
+    forms: dict[str, tuple[tuple[int, ...], bool]] = {}
 
-    def add(written: tuple[str, ...], parted: int) -> None:
+    def add(written: tuple[str, ...], parted: bool) -> None:
         forms.setdefault("".join(written), (tuple(map(len, written)), parted))
 
     for m, d in ((f"{month:02d}", f"{number:02d}"), (str(month), str(number)), (f"{month:02d}", str(number)),
                  (str(month), f"{number:02d}")):  # fmt: skip
-        parted = _SOFT if len(m) + len(d) == 4 else _PARTED
+        parted = len(m) + len(d) < 4
         for written in ((year, m, d), (m, d, year), (d, m, year)):
             add(written, parted)
         for written in ((m, d, year[2:]), (d, m, year[2:]), (year[2:], m, d)):
-            add(written, _PARTED)
+            add(written, True)
     suffix = _SUFFIXES.get(number, "th")
     for name in _MONTHS[month]:
         for d in {str(number), f"{number:02d}", f"{number}{suffix}", f"{number}th"}:
             for y in (year, year[2:]):
                 for order in ((d, name, y), (name, d, y), (d, "of", name, y), (y, name, d)):
-                    add(order, _SOFT if len(y) == 4 else _PARTED)
+                    add(order, len(y) < 4)
     return [(needle.encode(), *rest) for needle, rest in forms.items()]
 
 
-def _is_date(row: Row, start: int, end: int, lengths: tuple[int, ...], parted: int) -> bool:
+def _is_date(row: Row, start: int, end: int, lengths: tuple[int, ...], parted: bool) -> bool:
     near = row.near(start, end)
     if near is not None:
         before, here, after = near
@@ -106,7 +102,7 @@ def _is_date(row: Row, start: int, end: int, lengths: tuple[int, ...], parted: i
             return False
         if len(here) == end - start:
             return not parted
-        if len(here) > end - start + 4 * (end - start):
+        if len(here) > 5 * (end - start):
             return False
     elif row.before(start)[-1:].isdigit() or row.after(end)[:1].isdigit():
         return False
@@ -136,7 +132,14 @@ def _short_date(row: Row, start: int, end: int, day: date) -> bool:
 
 
 def _name(row: Row, given: bytes, family: bytes, gap: int, born: int) -> tuple[int, int] | None:
-    """Where the name stands, anywhere in the row: whole, in one word, with an initial, or in leetspeak."""
+    """Where the name stands: whole or with an initial anywhere in the row, as initials or in leetspeak near the date."""
+    key = (given, family)
+    if key not in row.names:
+        row.names[key] = _anywhere(row, given, family, gap)
+    return row.names[key] or _initials(row, given, family, born) or _in_leet(row, given, family, born)
+
+
+def _anywhere(row: Row, given: bytes, family: bytes, gap: int) -> tuple[int, int] | None:
     hay = row.squeezed
     for word, other in ((family, given), (given, family)):
         if word in hay:
@@ -153,7 +156,7 @@ def _name(row: Row, given: bytes, family: bytes, gap: int, born: int) -> tuple[i
             if row.ends(place, place + len(glued)):
                 return place, place + len(glued)
             place = hay.find(glued, place + 1)
-    return _initials(row, given, family, born) or _in_leet(row, given, family, born)
+    return None
 
 
 def _beside(row: Row, word: bytes, other: bytes, gap: int) -> tuple[int, int] | None:

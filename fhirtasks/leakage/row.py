@@ -106,6 +106,11 @@ class Row:
             found += parts(view.ascii)
         return found
 
+    @cached_property
+    def names(self) -> dict[tuple[bytes, bytes], tuple[int, int] | None]:
+        """Where names stand that were looked for."""
+        return {}
+
     def grams(self, length: int) -> frozenset[bytes]:
         """All runs of ``length`` words."""
         grams = self._grams

@@ -25,12 +25,11 @@ RUN: Final = 1 << 16
 """Characters before a marked place that are still looked at as part of its run."""
 SHORTEST: Final = 10
 """Characters that a run of base64 needs to be looked at: seven of what it says. Of hex it is twelve, for six."""
-
 LINES: Final = (64, 76)
 """Characters of a line where base64 is written in lines."""
 
 _ESCAPE: Final = re.compile(
-    r"\\+(?:u(d[89ab][0-9a-f]{2})\\+u(d[c-f][0-9a-f]{2})|u([0-9a-f]{4})|u\{([0-9a-f]{1,6})\}|x([0-9a-f]{2})|[nrtbf])",
+    r"(?<!\\)\\++(?:u(d[89ab][0-9a-f]{2})\\+u(d[c-f][0-9a-f]{2})|u([0-9a-f]{4})|u\{([0-9a-f]{1,6})\}|x([0-9a-f]{2})|[nrtbf])",
     re.IGNORECASE,
 )
 _ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,24});")

@@ -6,6 +6,7 @@ import base64
 import json
 import unicodedata
 from datetime import date
+from time import process_time
 from urllib.parse import quote
 
 import pytest
@@ -276,3 +277,24 @@ def test_base64_in_lines_is_read_to_its_last_letter(matcher: Matcher, length: in
     coded = base64.encodebytes(said.encode()).decode().strip()
     for text in (coded, coded.replace("\n", "\r\n"), json.dumps({"data": coded}), f"see {coded} and more"):
         assert kinds(matcher, NOISE, text) == {"identifier"}, text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\\" * 200_000,
+        "\\n" * 100_000,
+        "%41 " * 50_000,
+        "{" * 200_000,
+        "1932-12-29 " * 20_000,
+        "Peter Stafford " * 15_000 + "1932-12-28",
+        "one two " * 25_000,
+        "Zm9v" * 50_000,
+        "&#65;" * 40_000,
+        "a\u200b" * 100_000,
+    ],
+)
+def test_no_text_takes_long(matcher: Matcher, text: str) -> None:
+    started = process_time()
+    matcher.find(["a", text, "b"])
+    assert process_time() - started < 8
