@@ -30,6 +30,7 @@ class BuildConfig:
     per_family: int = 240
     seed: int = 0
     holdouts: tuple[Path, ...] = ()
+    policy: Path | None = None
     workers: int = 1
     tokenizer: Path | None = None
     extend: Path | None = None

@@ -32,6 +32,7 @@ def options(
         "holdouts": None if holdouts is None else holdouts.digest,
         "mode": config.mode,
         "per_family": config.per_family,
+        "policy": None if holdouts is None else holdouts.policy.digest,
         "population": population,
         "protocol": config.protocol,
         "rollouts": list(rollouts),

@@ -100,6 +100,7 @@ def finish(
     drawn = dict(run(draw, jobs(staging, manifest, worlds)))
     manifest["floors"] = drawn.get("floors")
     manifest["holdouts"] = None if sealed is None else sealed["holdouts"]
+    manifest["policy"] = None if sealed is None else sealed.get("policy")
     written = list(documents(staging, manifest, drawn["figures"]))
     if sealed is not None:
         written.append((HOLDOUTS, (json.dumps(sealed, indent=1) + "\n").encode()))
