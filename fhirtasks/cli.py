@@ -140,6 +140,7 @@ def build(
     holdout: Annotated[
         list[Path] | None, typer.Option("--holdout", help="A benchmark's task file to keep out.")
     ] = None,
+    policy: Annotated[Path | None, typer.Option(help="What counts as a leak, a JSON file over the default.")] = None,
     extend: Annotated[
         Path | None,
         typer.Option(help="A release to go on from: its rows are kept, its options and charts are the defaults."),
@@ -155,13 +156,15 @@ def build(
     from fhirtasks.synthesis.build import BuildConfig
     from fhirtasks.synthesis.build import build as build_release
     from fhirtasks.synthesis.extend import defaults
+    from fhirtasks.tasks.registry import spoken_by
 
     given = defaults(extend)
     mode = mode or given["mode"]
     if mode not in ("clinical", "compat"):
         raise UserError(f"--mode is {mode!r}; it takes clinical or compat.")
-    if protocol not in (None, "text"):
-        raise UserError(f"--protocol is {protocol!r}; this version speaks text.")
+    spoken = spoken_by(tuple(family or ()), protocol or given.get("protocol"))
+    if spoken != "text" and mode == "compat":
+        raise UserError(f"--mode compat has no rules for the protocol {spoken}; leave out --mode, or --protocol.")
     if graph is not None and patients is not None:
         raise UserError("--graph and --patients exclude each other; give the graph, or the number of patients to make.")
     config = BuildConfig(
@@ -173,10 +176,12 @@ def build(
         per_family=given["per_family"] if per_family is None else per_family,
         seed=given["seed"] if seed is None else seed,
         holdouts=tuple(holdout or ()),
+        policy=policy,
         workers=workers,
         tokenizer=tokenizer,
         extend=extend,
         rollouts=tuple(rollouts or ()),
+        protocol=spoken,
     )
     report = build_release(config, progress=progress)
     show(report.as_json(), as_json, build_text)

@@ -68,10 +68,12 @@ def _number(kind: str, expected: Json, unit: str, value: Json) -> Compared:
     away = abs(found - wanted)
     if kind == "integer":
         return RIGHT if away == 0 else _wrong(expected, value)
-    near = max(abs(wanted) * FRACTION, Decimal("0.000001"))
+    exponent = wanted.as_tuple().exponent
+    # Two sums in another order may be rounded to neighbours: one step of the last decimal shown.
+    step = Decimal(1).scaleb(exponent) if isinstance(exponent, int) and exponent < 0 else Decimal(0)
+    near = max(abs(wanted) * FRACTION, step, Decimal("0.000001"))
     if kind == "quantity":
         # Half of the last decimal that the record or the rounding shows.
-        exponent = wanted.as_tuple().exponent
         near = max(
             Decimal(5).scaleb(exponent - 1) if isinstance(exponent, int) and exponent < 0 else Decimal(0),
             Decimal("0.000001"),

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias, get_args
 
 from fhirtasks.fhir.jsontext import Json
 
 Protocol: TypeAlias = Literal["text", "tools", "code"]
 """``text``: one action per message as plain text. ``tools``: the same as native tool calls. ``code``: CodeAct."""
+PROTOCOLS: Final[tuple[Protocol, ...]] = get_args(Protocol)
 Mode: TypeAlias = Literal["clinical", "compat"]
 """``clinical``: valid R4, executed writes, meaning. ``compat``: the public benchmark's rules to the letter."""
 

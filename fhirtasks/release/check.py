@@ -9,14 +9,24 @@ from typing import Any
 import graders
 from fhirtasks.episodes.types import Episode, Message
 from fhirtasks.errors import UserError
-from fhirtasks.fhir.jsontext import canonical, content_hash, loads
+from fhirtasks.fhir.jsontext import canonical, loads
 from fhirtasks.graph.world import World
 from fhirtasks.release.features import COLUMNS, ORIGINS
 from fhirtasks.release.privileged import privileged_table
 from fhirtasks.release.read import Failure, Rows
-from fhirtasks.release.rows import TOOLS, provenance, reference, rl_table, row_id, turns_table, verdict_json
+from fhirtasks.release.rows import (
+    hash_of,
+    message_of,
+    provenance,
+    reference,
+    rl_table,
+    row_id,
+    tools_text,
+    turns_table,
+    verdict_json,
+)
 from fhirtasks.tasks.codec import task_from_json, task_to_json
-from fhirtasks.tasks.play import replay_task
+from fhirtasks.tasks.play import raws_of, replay_task
 from fhirtasks.tasks.types import Task
 
 Places = frozenset[tuple[str, str]]
@@ -93,8 +103,8 @@ def stated(row: dict[str, Any], split: str) -> tuple[Task | None, str | None]:
         return None, f"id is {row['id']!r}, must be {wanted!r}"
     if task.split != split:
         return None, f"the task belongs to {task.split}"
-    if row["tools"] != TOOLS:
-        return None, f"tools is {row['tools']!r}, must be {TOOLS!r}"
+    if row["tools"] != tools_text(task.protocol):
+        return None, f"tools is not what the protocol {task.protocol} offers"
     return task, None
 
 
@@ -123,12 +133,15 @@ def _provenance(row: dict[str, Any], task: Task, places: Places) -> str | None:
 
 def _again(row: dict[str, Any], task: Task, world: World, truths: dict[str, Any]) -> str | None:
     """What differs when the raw assistant texts are replayed and judged again."""
-    said = {"protocol": task.protocol, "tools": loads(row["tools"]), "messages": row["messages"]}
-    if content_hash(said) != row["content_hash"]:
+    try:
+        messages = [message_of(message) for message in row["messages"]]
+    except _DAMAGED as error:
+        return f"a message cannot be read: {error}"
+    if hash_of(task.protocol, messages) != row["content_hash"]:
         return "content_hash is not that of its messages"
     try:
         episode = replay_row(row, task, world)
-        place = _first_difference(row["messages"], episode.messages)
+        place = _first_difference(messages, episode.messages)
         if place is not None:
             return f"message {place} is not what the replay gives"
         verdict = graders.grade(task, episode, world, truths.get(task.id))
@@ -148,7 +161,7 @@ def _again(row: dict[str, Any], task: Task, world: World, truths: dict[str, Any]
 
 def replay_row(row: dict[str, Any], task: Task, world: World) -> Episode:
     """The episode that a row's raw assistant texts make on this world."""
-    return replay_task(task, world, [one["content"] for one in row["messages"] if one["role"] == "assistant"])
+    return replay_task(task, world, raws_of(map(message_of, row["messages"]), task.protocol))
 
 
 def batch_truths(tasks: list[Task], world: World) -> dict[str, Any]:
@@ -161,9 +174,9 @@ def batch_truths(tasks: list[Task], world: World) -> dict[str, Any]:
         return {}
 
 
-def _first_difference(stored: list[dict[str, str]], replayed: Sequence[Message]) -> int | None:
+def _first_difference(stored: Sequence[Message], replayed: Sequence[Message]) -> int | None:
     for place, (one, other) in enumerate(zip(stored, replayed, strict=False)):
-        if one != {"role": other.role, "content": other.content}:
+        if one != other:
             return place
     return None if len(stored) == len(replayed) else min(len(stored), len(replayed))
 

@@ -89,26 +89,47 @@ DICTIONARY: Final = (
 """Columns of few values, for Parquet's dictionary encoding."""
 
 
-def schema(config: str) -> Any:
-    """The ``pyarrow.Schema`` of a config; its metadata is what ``datasets.Features(...)`` writes."""
+def schema(config: str, calls: bool = False) -> Any:
+    """The ``pyarrow.Schema`` of a config; its metadata is what ``datasets.Features(...)`` writes.
+
+    With ``calls`` messages have ``tool_calls`` and the ``name`` of a tool that replies, as in the ``tools`` and ``code``
+    protocols. Arguments are texts and lists of texts, so the ``Json`` feature loses nothing of them.
+    """
     import pyarrow as pa
 
-    types = {
-        "string": pa.string(),
-        "int64": pa.int64(),
-        _MESSAGES: pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())])),
-    }
+    types = {"string": pa.string(), "int64": pa.int64(), _MESSAGES: messages_type(calls)}
     fields = [pa.field(name, types[kind]) for name, kind in COLUMNS[config].items()]
-    metadata = {"huggingface": json.dumps({"info": {"features": features_dict(config)}})}
+    metadata = {"huggingface": json.dumps({"info": {"features": features_dict(config, calls)}})}
     return pa.schema(fields, metadata=metadata)
 
 
-def features_dict(config: str) -> dict[str, Any]:
+def messages_type(calls: bool) -> Any:
+    """The Arrow type of a list of messages."""
+    import pyarrow as pa
+
+    members = [("role", pa.string()), ("content", pa.string())]
+    if calls:
+        members += [("tool_calls", pa.list_(pa.json_(pa.utf8()))), ("name", pa.string())]
+    return pa.list_(pa.struct(members))
+
+
+def has_calls(found: Any) -> bool:
+    """Whether a schema's messages have tool calls."""
+    import pyarrow as pa
+
+    lists = [field.type.value_type for field in found if pa.types.is_list(field.type)]
+    return any(pa.types.is_struct(member) and member.get_field_index("tool_calls") >= 0 for member in lists)
+
+
+def features_dict(config: str, calls: bool = False) -> dict[str, Any]:
     """The config's features as ``datasets`` serialises them; ``datasets.Features.from_dict`` reads it."""
 
     def one(kind: str) -> dict[str, Any]:
-        if kind == _MESSAGES:
-            return {"feature": {"role": one("string"), "content": one("string")}, "_type": "List"}
-        return {"dtype": kind, "_type": "Value"}
+        if kind != _MESSAGES:
+            return {"dtype": kind, "_type": "Value"}
+        members = {"role": one("string"), "content": one("string")}
+        if calls:
+            members |= {"tool_calls": {"feature": {"_type": "Json"}, "_type": "List"}, "name": one("string")}
+        return {"feature": members, "_type": "List"}
 
     return {name: one(kind) for name, kind in COLUMNS[config].items()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fhirtasks.release.features import schema
+from fhirtasks.release.features import has_calls, schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def open_shard(folder: Path, path: Path, config: str) -> Any:
         found = file.schema_arrow
     except (pa.ArrowException, OSError, ValueError) as error:
         raise DamagedShard(Failure(f"cannot be read as Parquet: {_line(error)}", file=name, config=config)) from None
-    wanted = schema(config)
+    wanted = schema(config, has_calls(found))
     if not found.equals(wanted):
         missing = [field.name for field in wanted if field not in list(found)]
         extra = [field.name for field in found if field not in list(wanted)]
@@ -88,14 +88,17 @@ class Rows:
 
     def __init__(self, folder: Path, config: str, split: str) -> None:
         self._tables = tables(folder, config, split, 4096)
-        self._left: Any = schema(config).empty_table()
+        self._left: Any = None
+        self._empty: Any = schema(config).empty_table()
 
     def take(self, count: int) -> Any:
         """The next ``count`` rows, fewer at the end."""
         import pyarrow as pa
 
-        while len(self._left) < count and (more := next(self._tables, None)) is not None:
-            self._left = pa.concat_tables([self._left, more])
+        while (self._left is None or len(self._left) < count) and (more := next(self._tables, None)) is not None:
+            self._left = more if self._left is None else pa.concat_tables([self._left, more])
+        if self._left is None:
+            return self._empty
         taken, self._left = self._left.slice(0, count), self._left.slice(count)
         return taken
 

@@ -13,9 +13,9 @@ from fhirtasks.errors import UserError
 from fhirtasks.graph.world import World, write_world_from_charts
 from fhirtasks.release.processes import close_worlds, open_world, runner
 from fhirtasks.release.read import DamagedShard, open_shard, row_group, shards_of, tables
-from fhirtasks.release.rows import message_list, verdict_json
+from fhirtasks.release.rows import message_of, verdict_json
 from fhirtasks.tasks.codec import task_from_json
-from fhirtasks.tasks.play import replay_task
+from fhirtasks.tasks.play import raws_of, replay_task
 from fhirtasks.tasks.types import Task
 
 PARALLEL_FROM = 1_000
@@ -117,8 +117,9 @@ def _truths(tasks: list[Task], world: World) -> dict[str, Any]:
 
 def _problem(row: dict[str, Any], task: Task, world: World, truth: Any) -> str | None:
     try:
-        episode = replay_task(task, world, [one["content"] for one in row["messages"] if one["role"] == "assistant"])
-        if message_list(episode.messages) != row["messages"]:
+        messages = [message_of(message) for message in row["messages"]]
+        episode = replay_task(task, world, raws_of(messages, task.protocol))
+        if list(episode.messages) != messages:
             return "replay differs"
         verdict = graders.grade(task, episode, world, truth)
     except (ImportError, MemoryError):

@@ -5,18 +5,22 @@ Arrays are built from buffers: ``pyarrow.array`` on Python lists imports pandas 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from fhirtasks.episodes.types import Episode, Message
-from fhirtasks.fhir.jsontext import Json, canonical, content_hash, dumps
-from fhirtasks.release.features import COLUMNS, schema
+from fhirtasks.episodes.types import Episode, Message, Protocol, ToolCall
+from fhirtasks.fhir.jsontext import Json, canonical, content_hash, dumps, loads
+from fhirtasks.release.features import COLUMNS, has_calls, messages_type, schema
 from fhirtasks.tasks.codec import task_to_json
-from fhirtasks.tasks.types import Task, Verdict
+from fhirtasks.tasks.types import TOOLS, Task, Verdict
 
-TOOLS = "[]"
-"""The ``tools`` column of the ``text`` protocol: it has none."""
+
+@cache
+def tools_text(protocol: Protocol) -> str:
+    """The ``tools`` column of a protocol: its schemas as JSON text."""
+    return dumps(list(TOOLS[protocol]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +40,40 @@ class Trajectory:
         return "model" if "model" in self.provenance else "expert"
 
 
-def message_list(messages: Iterable[Message]) -> list[dict[str, str]]:
-    """Messages as plain JSON."""
-    return [{"role": message.role, "content": message.content} for message in messages]
-
-
 def row_id(task: str, origin: str, content: str) -> str:
     """The id of a row: its task's, to which a model's adds 12 digits of its content hash, there being several."""
     return f"{task}-{content[:12]}" if origin == "model" else task
 
 
-def hash_of(protocol: str, messages: Iterable[Message], tools: Sequence[Json] = ()) -> str:
+def message_list(messages: Iterable[Message]) -> list[dict[str, Json]]:
+    """Messages as plain JSON; a call as its name and the JSON text of its arguments."""
+    return [_plain(message) for message in messages]
+
+
+def message_of(stored: Mapping[str, Any]) -> Message:
+    """A message as a row holds it. ValueError or TypeError if it is none."""
+    calls = [loads(call)["function"] for call in stored.get("tool_calls") or ()]
+    named = tuple(ToolCall(call["name"], call["arguments"]) for call in calls)
+    return Message(stored["role"], stored["content"], named, stored.get("name") or "")
+
+
+def message_texts(messages: Iterable[Message]) -> list[str]:
+    """Every text of an episode: contents, and the arguments of calls as JSON text."""
+    return [
+        text for one in messages for text in (one.content, *(dumps(call.arguments) for call in one.tool_calls)) if text
+    ]
+
+
+def hash_of(protocol: Protocol, messages: Iterable[Message]) -> str:
     """The content hash of a trajectory: sha256 over canonical JSON of protocol, tools and messages."""
-    return content_hash({"protocol": protocol, "tools": list(tools), "messages": message_list(messages)})
+    return content_hash({"protocol": protocol, "tools": list(TOOLS[protocol]), "messages": message_list(messages)})
+
+
+def _plain(message: Message) -> dict[str, Json]:
+    plain: dict[str, Json] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        plain["tool_calls"] = [{"name": one.name, "arguments": dumps(one.arguments)} for one in message.tool_calls]
+    return plain | ({"name": message.name} if message.name else {})
 
 
 def verdict_json(verdict: Verdict) -> str:
@@ -79,7 +104,7 @@ def sft_table(rows: Sequence[Trajectory]) -> Any:
     columns = {
         "id": strings([row_id(row.task.id, row.origin, row.content_hash) for row in rows]),
         "messages": message_lists([row.episode.messages for row in rows]),
-        "tools": strings([TOOLS] * len(rows)),
+        "tools": strings([tools_text(row.task.protocol) for row in rows]),
         **{name: strings([getattr(row.task, name) for row in rows]) for name in about},
         "origin": strings([row.origin for row in rows]),
         "task": strings([task_to_json(row.task) for row in rows]),
@@ -157,7 +182,7 @@ def table(config: str, columns: dict[str, Any]) -> Any:
     """A table of a config from its columns, in the config's order and with its schema."""
     import pyarrow as pa
 
-    wanted = schema(config)
+    wanted = schema(config, has_calls([pa.field(name, column.type) for name, column in columns.items()]))
     return pa.Table.from_arrays([columns[name] for name in wanted.names], schema=wanted)
 
 
@@ -192,14 +217,30 @@ def _validity(values: Sequence[str | int | None]) -> Any:
 
 
 def message_lists(rows: Sequence[Sequence[Message]]) -> Any:
-    """A list array of messages."""
+    """A list array of messages; with tool calls if any has one."""
     import numpy as np
     import pyarrow as pa
 
     flat = [message for row in rows for message in row]
-    content = strings([message.content for message in flat])
-    values = pa.StructArray.from_arrays([strings([message.role for message in flat]), content], ["role", "content"])
+    members = [strings([message.role for message in flat]), strings([message.content for message in flat])]
+    if calls := any(message.tool_calls for message in flat):
+        members += [_calls(flat), strings([message.name or None for message in flat])]
+    names = [field.name for field in messages_type(calls).value_type]
+    values = pa.StructArray.from_arrays(members, names)
     return pa.ListArray.from_arrays(_offsets(np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))), values)
+
+
+def _calls(messages: Sequence[Message]) -> Any:
+    """The calls in the shape that chat templates take, each as JSON text; null where a message has none."""
+    import pyarrow as pa
+
+    texts = [
+        [dumps({"type": "function", "function": {"name": one.name, "arguments": one.arguments}}) for one in calls]
+        if (calls := message.tool_calls)
+        else None
+        for message in messages
+    ]
+    return pa.array(texts, pa.list_(pa.utf8())).cast(pa.list_(pa.json_(pa.utf8())))
 
 
 def _offsets(lengths: Any) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fhirtasks.release.read import open_shard, row_group, shards_of
+from fhirtasks.release.rows import message_of, message_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ def sample(
 def characters(row: dict[str, Any]) -> int:
     """Characters of all messages of a row."""
     lists = [value for value in row.values() if isinstance(value, list)]
-    return sum(len(message["content"] or "") for messages in lists for message in messages)
+    return sum(map(len, message_texts(message_of(message) for messages in lists for message in messages)))
 
 
 def _cells(folder: Path, config: str, splits: Sequence[str], by: tuple[str, ...], depth: int) -> Cells:

@@ -26,6 +26,7 @@ from fhirtasks.release.lengths import token_counter, tokenizer_digest
 from fhirtasks.release.manifest import NAME, file_failures, read_manifest
 from fhirtasks.release.processes import close_worlds, open_world, runner
 from fhirtasks.release.read import DamagedShard, Failure, open_shard, row_group, shards_of, tables
+from fhirtasks.release.rows import message_of, message_texts
 
 JOB_ROWS = 500
 PARALLEL_FROM = 1_000
@@ -171,7 +172,10 @@ def do(job: Job) -> Done:
     lengths: dict[str, dict[str, list[int]]] = {}
     count = None if job.tokenizer is None else token_counter(job.tokenizer)
     for number, row in enumerate(rows, job.first):
-        texts = [str(message["content"]) for message in row["messages"] or ()]
+        try:
+            texts = message_texts(map(message_of, row["messages"] or ()))
+        except (ValueError, LookupError, TypeError, AttributeError):  # check_rows says so
+            texts = []
         mine = lengths.setdefault(str(row["family"]), {"characters": [], "tokens": []})
         mine["characters"].append(sum(map(len, texts)))
         if row["tokens"] is not None:

@@ -51,6 +51,8 @@ class ShardWriter:
         """Adds rows; they reach the disk when a row group is full."""
         if len(table) == 0:
             return
+        if self._writer is None and not self._rows:  # the messages of a tool protocol have calls
+            self._schema = table.schema
         self._pending.append(table)
         self._pending_bytes += table.nbytes
         if self._pending_bytes >= self._row_group:

@@ -22,13 +22,13 @@ from fhirtasks.tasks.quotas import Quota
 
 
 def defaults(folder: Path | None) -> dict[str, Any]:
-    """What a build is asked for where nobody says so: mode, per_family, seed; those of the release that it extends."""
-    usual: dict[str, Any] = {"mode": "clinical", "per_family": 240, "seed": 0}
+    """What a build is asked for where nobody says so: mode, per_family, seed, protocol; those of the release that it extends."""
+    usual: dict[str, Any] = {"mode": "clinical", "per_family": 240, "seed": 0, "protocol": None}
     if folder is None:
         return usual
     theirs = read_manifest(folder)["options"]
     found = {name: theirs[name] if theirs.get(name) is not None else value for name, value in usual.items()}
-    return found | {"mode": str(found["mode"]).split(", ")[0]}
+    return found | {name: str(found[name]).split(", ")[0] for name in ("mode", "protocol")}
 
 
 def check_extension(config: BuildConfig, release: Release, decided: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from fhirtasks.release.processes import open_world
 from fhirtasks.release.rows import (
     integers,
     message_lists,
+    message_texts,
     reference,
     rl_table,
     sft_table,
@@ -122,7 +123,7 @@ def write_partition(made: Made, out: Path, **notes: Any) -> None:
     )
     rows = rows.append_column("reference", strings([reference(row.task) for row in made.kept]))
     rows = rows.append_column("records", strings([row.provenance["records"] for row in made.kept]))
-    characters = [sum(len(message.content) for message in row.episode.messages) for row in made.kept]
+    characters = [sum(map(len, message_texts(row.episode.messages))) for row in made.kept]
     rows = rows.append_column("characters", integers(characters))
     pairs = [made.pairs.get(row.content_hash) for row in made.kept]
     rows = rows.append_column("shared", integers([pair.shared if pair else None for pair in pairs]))
@@ -222,7 +223,7 @@ def matcher_of(holdouts: Holdouts) -> Matcher:
 def token_counter(path: Path) -> Callable[[Episode], int]:
     """Counts the tokens of an episode's messages. UserError if there is no tokenizer."""
     count = texts_counter(path)
-    return lambda episode: count([message.content for message in episode.messages])
+    return lambda episode: count(message_texts(episode.messages))
 
 
 def _release_rows(config: str, rows: Any, seen: set[str]) -> Any:

@@ -18,7 +18,7 @@ from fhirtasks.graph.world import World
 from fhirtasks.leakage.matcher import Matcher
 from fhirtasks.release.preference import Pair, has_pair, pairs
 from fhirtasks.release.privileged import teacher_texts
-from fhirtasks.release.rows import Trajectory, hash_of, provenance
+from fhirtasks.release.rows import Trajectory, hash_of, message_texts, provenance
 from fhirtasks.synthesis.plan import Partition, PlannedRow
 from fhirtasks.tasks.play import play, replay_task
 from fhirtasks.tasks.registry import family as family_named
@@ -176,8 +176,7 @@ def forbidden(matcher: Matcher | None) -> Callable[[str], bool]:
 
 def texts_of(task: Task, episode: Episode) -> Iterator[str]:
     """Every text that a row would put into the release."""
-    for message in episode.messages:
-        yield message.content
+    yield from message_texts(episode.messages)
     yield task.instruction
     yield task.context
     yield from task.slots.values()

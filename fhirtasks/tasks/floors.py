@@ -15,6 +15,7 @@ from urllib.parse import quote
 from fhirtasks.episodes.types import Answer, Get, Observation, Post, PublicTask, Solver
 from fhirtasks.errors import UserError
 from fhirtasks.fhir.jsontext import Json, dumps, loads
+from fhirtasks.tasks import floors_code
 from fhirtasks.tasks.orders import orders
 from fhirtasks.tasks.types import Task
 
@@ -46,7 +47,12 @@ def floor(name: str, tasks: Iterable[Task]) -> Solver:
     }  # fmt: skip
     if name not in solvers:
         raise UserError(f"There is no policy {name!r}; there are: expert, {', '.join(FLOORS)}, model.")
-    return solvers[name]
+    return _by_protocol(solvers[name], floors_code.SOLVERS[name])
+
+
+def _by_protocol(server: Solver, code: Solver) -> Solver:
+    """The one for tasks of the ``code`` protocol, the other for all others."""
+    return lambda task: code(task) if task.protocol == "code" else server(task)
 
 
 def do_nothing(task: PublicTask) -> Steps:
@@ -98,16 +104,19 @@ def never_read(answers: Mapping[str, Answer]) -> Solver:
             for order in orders(task, task.slots.get("mrn", "unknown")):  # noqa: UP028
                 yield order
             return []
-        return list(answers.get(task.family, _UNKNOWN.get(task.family, [])))
+        found = answers.get(task.family, _UNKNOWN.get(task.family, []))
+        return list(found) if isinstance(found, list) else []
 
-    return solve
+    return _by_protocol(solve, floors_code.never_read(answers))
 
 
 def frequent_answers(tasks: Iterable[Task]) -> dict[str, Answer]:
     """Family -> its most frequent answer (ties: the smallest JSON text), for tasks that tell theirs."""
     counts: dict[str, Counter[str]] = {}
     for task in tasks:
-        if isinstance(task.gold, list):
+        if isinstance(task.gold, dict) and task.protocol == "code":
+            counts.setdefault(task.family, Counter())[dumps({**task.gold, "evidence": []})] += 1
+        elif isinstance(task.gold, list):
             counts.setdefault(task.family, Counter())[dumps(task.gold)] += 1
     return {family: loads(min(found, key=lambda text: (-found[text], text))) for family, found in counts.items()}
 

@@ -7,7 +7,8 @@ from functools import partial
 
 from fhirtasks.episodes.code import CodeEnvironment
 from fhirtasks.episodes.environment import Environment, replay, run_solver
-from fhirtasks.episodes.types import Episode, Solver
+from fhirtasks.episodes.tools import raw_of
+from fhirtasks.episodes.types import Episode, Message, Protocol, Solver
 from fhirtasks.graph.scenario import Scenario
 from fhirtasks.graph.world import World
 from fhirtasks.sandbox.embedded import run_once
@@ -39,6 +40,12 @@ def open_environment(
 def play(task: Task, world: World, solver: Solver) -> Episode:
     """The solver's episode of this task."""
     return run_solver(solver, task.public(), open_environment(task, world))
+
+
+def raws_of(messages: Iterable[Message], protocol: Protocol) -> list[str]:
+    """The raw assistant texts of a conversation: all that a replay needs."""
+    said = [message for message in messages if message.role == "assistant"]
+    return [message.content if protocol == "text" else raw_of(message) for message in said]
 
 
 def replay_task(task: Task, world: World, raws: Iterable[str], *, scenario: Scenario | None = None) -> Episode:

@@ -8,6 +8,7 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 
+from fhirtasks.episodes.types import PROTOCOLS, Protocol
 from fhirtasks.errors import UserError
 from fhirtasks.plugins import load
 from fhirtasks.tasks.types import Family
@@ -38,6 +39,18 @@ def families(patterns: Sequence[str] = (), protocol: str | None = None) -> tuple
     if not spoken:
         raise UserError(f"none of {', '.join(family.name for family in chosen)} speaks the protocol {protocol!r}")
     return spoken
+
+
+def spoken_by(patterns: Sequence[str], protocol: str | None) -> Protocol:
+    """The protocol of a build: the one asked for, else ``text`` or the first that a named family speaks.
+
+    UserError for a protocol that there is not.
+    """
+    if protocol is not None:
+        if protocol not in PROTOCOLS:
+            raise UserError(f"--protocol is {protocol!r}; it takes one of {', '.join(PROTOCOLS)}")
+        return protocol
+    return families(patterns)[0].protocols[0] if patterns else "text"
 
 
 def family(name: str) -> Family:
