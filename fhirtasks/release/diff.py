@@ -124,12 +124,14 @@ def _pairs(one: dict[str, Any], other: dict[str, Any], nothing: Any = None) -> d
 
 
 def _sources(one: list[dict[str, Any]], other: list[dict[str, Any]]) -> dict[str, Any]:
-    """Sources added and removed, and the licences of all of them before and after where these differ."""
+    """Sources added and removed; and where it differs: the licences of all of them, whether any shows real patients."""
     licences = [sorted({str(source.get("licence")) for source in side}) for side in (one, other)]
+    real = [any(source.get("real_patients") for source in side) for side in (one, other)]
     return {
         "added": [source for source in other if source not in one],
         "removed": [source for source in one if source not in other],
         "licences": licences if licences[0] != licences[1] else None,
+        "real_patients": real if real[0] != real[1] else None,
     }
 
 

@@ -122,6 +122,9 @@ def _major(diff: Diff) -> list[str]:
     if diff.sources["licences"]:
         before, after = (", ".join(side) or "none" for side in diff.sources["licences"])
         found.append(f"the licences {before} are now {after}")
+    if diff.sources["real_patients"]:
+        now = "is" if diff.sources["real_patients"][1] else "is no longer"
+        found.append(f"a source of real patients {now} among the sources")
     return found
 
 

@@ -295,6 +295,10 @@ def licence(found: dict[str, Any]) -> None:
     found["sources"] = [{**source, "licence": "ODbL-1.0"} for source in found["sources"]]
 
 
+def real_patients(found: dict[str, Any]) -> None:
+    found["sources"] = [{**source, "real_patients": True} for source in found["sources"]]
+
+
 def gone(config: str) -> Callable[[Path], None]:
     def change(folder: Path) -> None:
         shutil.rmtree(folder / config)
@@ -315,6 +319,7 @@ OTHERWISE: dict[str, tuple[Callable[[Path], Any], str, str]] = {
     "note": (lambda folder: manifest(folder, lambda found: found["notes"].append("x")), "the rows are the same", "patch"),
     "licence": (lambda folder: manifest(folder, licence), "licences", "major"),
     "format": (lambda folder: manifest(folder, lambda found: found.update(format=99)), "format", "major"),
+    "real patients": (lambda folder: manifest(folder, real_patients), "real patients is among", "major"),
     "config gone": (gone("rl"), "the config rl is gone", "major"),
     "column gone": (lambda folder: columns(folder, "rl", lambda table: table.drop_columns(["reference"])), "rl.reference", "major"),
     "column retyped": (lambda folder: columns(folder, "sft_turns", retyped), "sft_turns.turn", "major"),
