@@ -150,6 +150,22 @@ def pairs(
     return {content: made for content, made in found.items() if made is not None}
 
 
+def natural_pairs(
+    rows: Sequence[Trajectory],
+    failures: Mapping[str, Sequence[tuple[Episode, Verdict]]],
+    forbidden: Callable[[str], bool],
+) -> dict[str, Pair]:
+    """Pairs by content hash of rows with what a model did wrong in the same task: each failure, by task id, goes to one row."""
+    left = {task: list(reversed(episodes)) for task, episodes in failures.items()}
+    found = {}
+    for row in rows:
+        while row.content_hash not in found and left.get(row.task.id):
+            made = pair(row.episode, *left[row.task.id].pop(), MODEL)
+            if made is not None and not any(forbidden(message.content) for message in made.rejected):
+                found[row.content_hash] = made
+    return found
+
+
 def pair(chosen: Episode, rejected: Episode, verdict: Verdict, kind: str, check: str | None = None) -> Pair | None:
     """The pair that two episodes of a task make, ``verdict`` being on the rejected one.
 

@@ -10,7 +10,7 @@ import hashlib
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from fhirtasks.episodes.types import Episode, Invalid
 from fhirtasks.errors import UserError
 from fhirtasks.graph.world import World
 from fhirtasks.leakage.holdouts import Holdouts
-from fhirtasks.release.preference import pairs
+from fhirtasks.release.preference import natural_pairs, pairs
 from fhirtasks.release.processes import open_world
 from fhirtasks.release.rows import Trajectory, hash_of, provenance
 from fhirtasks.synthesis.cleaning import CLEANINGS, clean, unfinished_reasoning
@@ -50,6 +50,8 @@ LINE_BYTES = 64 << 20
 MODEL_CHARACTERS = 96
 UNKNOWN = "unknown"
 """The model of a transcript that does not say."""
+CUT_OFF = "no answer"
+"""The kind of a transcript that just ends: nothing in it is the model's mistake."""
 _BLOCK = 1 << 20
 
 
@@ -89,7 +91,7 @@ class _Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Played:
-    """A transcript that came to its end in the replay."""
+    """A transcript as the replay tells it; ``unfinished`` is why it came to no answer."""
 
     task: Task
     episode: Episode
@@ -97,6 +99,7 @@ class _Played:
     cleaned: tuple[str, ...]
     other_replies: bool
     content: str
+    unfinished: str = ""
 
 
 def open_rollouts(paths: Iterable[Path]) -> tuple[RolloutFile, ...]:
@@ -220,7 +223,7 @@ def _lines(file: RolloutFile, chunk: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _played(job: RolloutJob, made: Made, tally: _Tally) -> Iterator[_Played]:
-    """The transcripts that come to an answer and show nothing held out; the others are dropped and counted."""
+    """The transcripts that show nothing held out. Those that come to no answer are dropped and counted already."""
     read: list[Transcript] = []
     for number, line in _lines(job.file, job.chunk):
         try:
@@ -244,6 +247,8 @@ def _played(job: RolloutJob, made: Made, tally: _Tally) -> Iterator[_Played]:
             kind = "cannot be replayed" if found is None else unfinished(found.episode, task)
             if found is None or kind:
                 _drop(made, tally, model, task, "" if found is None else found.content, kind)
+                if found is not None and kind != CUT_OFF:
+                    yield replace(found, unfinished=kind)
             elif reason := held_out(matcher, task, found.episode):
                 _drop(made, tally, model, task, found.content, reason)
             else:
@@ -281,21 +286,25 @@ def _replayed(one: Transcript, model: str, task: Task, world: World) -> _Played 
 
 
 def _judge(job: RolloutJob, played: list[_Played], made: Made, tally: _Tally) -> None:
-    """Grades episodes of one split."""
+    """Grades episodes of one split. What failed is rejected in the pair of a row of the same task."""
     count = None if job.tokenizer is None else token_counter(job.tokenizer)
     world = open_world(job.worlds[played[0].task.split])
     truths = graders.truths(list({one.task.id: one.task for one in played}.values()), world)
     kept: list[Trajectory] = []
+    failures: defaultdict[str, list[tuple[Episode, Verdict]]] = defaultdict(list)
     for one in played:
         try:
             verdict = graders.grade(one.task, one.episode, world, truths[one.task.id])
         except (ImportError, MemoryError):
             raise
         except Exception:  # as above
-            _drop(made, tally, one.model, one.task, one.content, "cannot be graded")
+            if not one.unfinished:
+                _drop(made, tally, one.model, one.task, one.content, "cannot be graded")
             continue
-        if not verdict.passed:
-            _drop(made, tally, one.model, one.task, one.content, failed(verdict))
+        if one.unfinished or not verdict.passed:
+            if not one.unfinished:
+                _drop(made, tally, one.model, one.task, one.content, failed(verdict))
+            failures[one.task.id].append((one.episode, verdict))
             continue
         tally.passed[one.model] += 1
         tally.other_replies[one.model] += one.other_replies
@@ -307,6 +316,7 @@ def _judge(job: RolloutJob, played: list[_Played], made: Made, tally: _Tally) ->
     matcher = None if job.holdouts is None else matcher_of(job.holdouts)
     made.kept += kept
     made.pairs |= pairs(kept, world, truths, forbidden(matcher))
+    made.pairs |= natural_pairs(kept, failures, forbidden(matcher))
 
 
 def unfinished(episode: Episode, task: Task) -> str:
@@ -314,7 +324,7 @@ def unfinished(episode: Episode, task: Task) -> str:
     if episode.status == "completed":
         return ""
     if episode.status == "task limit reached":
-        return "round limit" if len(episode.turns) >= ROUNDS[task.mode] else "no answer"
+        return "round limit" if len(episode.turns) >= ROUNDS[task.mode] else CUT_OFF
     raw = episode.turns[-1].raw
     if not raw.strip():
         return "empty message"

@@ -7,7 +7,7 @@ goes on naming the graph and world that it was made on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,14 @@ from fhirtasks.leakage.holdouts import Holdouts
 from fhirtasks.leakage.matcher import Matcher
 from fhirtasks.release.check import batch_truths, replay_row, stated, told
 from fhirtasks.release.features import NOTHING
-from fhirtasks.release.preference import pairs
+from fhirtasks.release.preference import MODEL, Pair, pair, pairs
 from fhirtasks.release.processes import open_world
 from fhirtasks.release.read import open_shard, row_group, shards_of, tables
 from fhirtasks.release.rows import Trajectory, hash_of
 from fhirtasks.synthesis.earlier import Release
 from fhirtasks.synthesis.jobs import matcher_of, no_cycle_collection, write_partition
 from fhirtasks.synthesis.partition import Drop, Made, forbidden, held_out
+from fhirtasks.tasks.play import replay_task
 from fhirtasks.tasks.registry import families
 from fhirtasks.tasks.types import Task
 
@@ -129,7 +130,33 @@ def _judged(rows: list[dict[str, Any]], job: StandingJob, world: World, matcher:
             failed = ", ".join(check.name for check in verdict.checks if not check.passed)
             made.dropped.append(_drop(row, f"graded: {failed}"))
     made.pairs = pairs(made.kept, world, truths, forbidden(matcher))
+    made.pairs |= _natural(made.kept, job, world, truths, matcher)
     return made
+
+
+def _natural(
+    rows: list[Trajectory], job: StandingJob, world: World, truths: Mapping[str, graders.Truth], matcher: Matcher | None
+) -> dict[str, Pair]:
+    """The pairs of these rows in which the release rejects what a model did, judged anew as the rows are."""
+    mine = {row.content_hash: row for row in rows if row.origin == "model"}
+    found = {}
+    for table in tables(job.release, "preference", job.split, 4096) if mine else ():
+        for told_pair in table.to_pylist():
+            row = mine.get(str(told_pair["content_hash"]))
+            if row is None or told_pair["mutant"] != MODEL:
+                continue
+            said = [one["content"] for one in told_pair["prompt"] + told_pair["rejected"] if one["role"] == "assistant"]
+            try:
+                episode = replay_task(row.task, world, said)
+                verdict = graders.grade(row.task, episode, world, truths.get(row.task.id))
+            except (ImportError, MemoryError):
+                raise
+            except Exception:  # as above
+                continue
+            made = pair(row.episode, episode, verdict, MODEL)
+            if made is not None and not any(forbidden(matcher)(message.content) for message in made.rejected):
+                found[row.content_hash] = made
+    return found
 
 
 def _played(row: dict[str, Any], job: StandingJob, world: World) -> tuple[Task, Episode] | str:
