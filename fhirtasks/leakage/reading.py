@@ -5,6 +5,7 @@ Nothing is taken from what a dataset says of itself: all its files are read, whi
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -185,7 +186,7 @@ def open_file(path: str, commit: str | None, name: str) -> Iterator[IO[bytes]]:
     try:
         from huggingface_hub import HfFileSystem
 
-        with HfFileSystem().open(path, "rb", revision=commit) as file:
+        with HfFileSystem().open(path, "rb", revision=commit) as remote, io.BufferedReader(remote, 1 << 16) as file:
             yield file
     except UserError:
         raise
