@@ -49,9 +49,13 @@ def build(config: BuildConfig, progress: Callable[[str], None] | None = None) ->
     """
     say = progress or (lambda message: None)
     config = replace(config, out=Path(os.path.abspath(config.out)))
-    extended = None if config.extend is None else open_release(config.extend)
+    extended = None if config.extend is None else open_release(config.extend, config.out)
     families = _families(config, extended)
-    holdouts = read_holdouts(config.holdouts) if config.holdouts else None
+    if config.policy is not None and not config.holdouts:
+        raise UserError(
+            "--policy says what counts as a leak of what --holdout keeps out; give a holdout, or leave it out."
+        )
+    holdouts = read_holdouts(config.holdouts, config.policy) if config.holdouts else None
     if config.tokenizer is not None:
         token_counter(config.tokenizer)
     graph = sources = None

@@ -58,7 +58,7 @@ def combine(config: MergeConfig, progress: Callable[[str], None] | None = None) 
         raise UserError("One release is no merge: give two or more.")
     if config.workers < 1:
         raise UserError(f"workers is {config.workers}; it must be 1 or more.")
-    given = [open_release(folder) for folder in config.releases]
+    given = [open_release(folder, out) for folder in config.releases]
     releases = list({release.digest: release for release in given}.values())
     holdouts = read_holdouts(config.holdouts) if config.holdouts else None
     decided, notes = _options(releases, holdouts)
@@ -191,6 +191,11 @@ def _sealed(releases: Sequence[Release], digest: str | None) -> dict[str, Any] |
 def _options(releases: Sequence[Release], holdouts: Holdouts | None) -> tuple[dict[str, Any], list[str]]:
     """The merge's options in the words of a build's, and what is to be remarked of them."""
     theirs = [release.manifest["options"] for release in releases]
+    protocols = _once(one["protocol"] for one in theirs)
+    if len(protocols) > 1:
+        raise UserError(
+            f"The releases speak different protocols ({', '.join(protocols)}): merge those of one protocol."
+        )
     notes = []
     tokenizers = _once(one.get("tokenizer") for one in theirs)
     if len(tokenizers) > 1:
@@ -208,7 +213,7 @@ def _options(releases: Sequence[Release], holdouts: Holdouts | None) -> tuple[di
         "mode": _joined(one["mode"] for one in theirs),
         "per_family": None,
         "population": None,
-        "protocol": _joined(one["protocol"] for one in theirs),
+        "protocol": protocols[0],
         "seed": None,
         "tokenizer": tokenizers[0] if len(tokenizers) == 1 else None,
     }, notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -31,9 +32,12 @@ class Release:
     held: Counter[tuple[str, str, str]]
 
 
-def open_release(folder: Path) -> Release:
-    """Reads what a release says of itself. UserError if it is none, or if a file is not what its manifest says."""
+def open_release(folder: Path, out: Path) -> Release:
+    """Reads what a release says of itself. UserError if it is none, if a file is not what its manifest says, and if
+    ``out`` would stand in it."""
     manifest = read_manifest(folder)
+    if Path(os.path.abspath(folder)) in out.parents:
+        raise UserError(f"{out} lies in the release {folder}, which would be damaged: give another --out.")
     wrong = file_failures(folder, manifest)
     if wrong:
         raise UserError(f"{folder}: {wrong[0]['file']} {wrong[0]['problem']}; take a whole copy of the release.")

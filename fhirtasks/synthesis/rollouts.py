@@ -27,7 +27,7 @@ from fhirtasks.leakage.holdouts import Holdouts
 from fhirtasks.release.preference import natural_pairs, pairs
 from fhirtasks.release.processes import open_world
 from fhirtasks.release.rows import Trajectory, hash_of, provenance
-from fhirtasks.synthesis.cleaning import CLEANINGS, clean, unfinished_reasoning
+from fhirtasks.synthesis.cleaning import CLEANINGS, Cleaned, clean, unfinished_reasoning
 from fhirtasks.synthesis.jobs import (
     matcher_of,
     no_cycle_collection,
@@ -39,7 +39,7 @@ from fhirtasks.synthesis.jobs import (
 from fhirtasks.synthesis.merge import Merged, Part
 from fhirtasks.synthesis.partition import Drop, Made, forbidden, held_out
 from fhirtasks.tasks.codec import task_from_json
-from fhirtasks.tasks.play import replay_task
+from fhirtasks.tasks.play import raws_of, replay_task
 from fhirtasks.tasks.types import Task, Verdict
 
 CHUNK_LINES = 200
@@ -264,9 +264,10 @@ def _replayed(one: Transcript, model: str, task: Task, world: World) -> _Played 
             continue
         # What its own run refused to read as an order was none: cleaned, it would become one.
         refused = reply is not None and reply.role != "assistant" and reply.content == WIRE["post_invalid"]
-        cleaned = clean(message.content, task.mode)
-        raws.append(message.content if refused else cleaned.text)
-        names.update(() if refused else cleaned.names)
+        (raw,) = raws_of([message], task.protocol)
+        cleaned = Cleaned(raw) if refused or task.protocol != "text" else clean(raw, task.mode)
+        raws.append(cleaned.text)
+        names.update(cleaned.names)
     try:
         episode = replay_task(task, world, raws)
     except (ImportError, MemoryError):

@@ -93,13 +93,24 @@ def test_rows_that_no_longer_stand_are_dropped_and_made_good(base: Path, graph: 
     report = build(BuildConfig(out, other, extend=base, holdouts=(tmp_path / "held.json",), **SAME))
     assert report.complete and verify(out).failures == []
     assert "extend: replay differs" in report.dropped
-    assert set(report.dropped) <= {"extend: replay differs", "extend: patient not in the split", "holdout", "duplicate"}
+    reasons = ("extend: replay differs", "extend: patient not in the split", "holdout", "duplicate", "graded: ")
+    assert all(reason.startswith(reasons) for reason in report.dropped)
     assert read["id"] not in {row["id"] for row in rows(out)}
     listed = {row["content_hash"]: row["reason"] for row in rows(out, "dropped")}
     assert listed[read["content_hash"]] == "extend: replay differs"
     assert task["slots"]["mrn"] not in json.dumps(rows(out)) and report.kept == 72
     with pytest.raises(UserError, match="built with holdouts: give them again"):
         build(BuildConfig(tmp_path / "next", extend=out, **SAME))
+
+
+def test_who_is_held_out_leaves_the_charts_too(base: Path, tmp_path: Path) -> None:
+    mrn = next(slots["mrn"] for row in rows(base) if (slots := json.loads(row["task"])["slots"]).get("mrn"))
+    held = [{"id": "task2_1", "instruction": "x", "context": "", "eval_MRN": mrn}]
+    (tmp_path / "held.json").write_text(json.dumps(held))
+    report = build(BuildConfig(tmp_path / "ds", extend=base, holdouts=(tmp_path / "held.json",), **SAME))
+    assert "1 patients are held out" in report.notes and report.complete
+    assert mrn not in json.dumps([rows(tmp_path / "ds", config) for config in ("sft", "charts")])
+    assert verify(tmp_path / "ds").failures == []
 
 
 def test_a_forged_release_gives_no_row_that_is_not_right(base: Path, tmp_path: Path) -> None:
@@ -137,8 +148,8 @@ def test_what_does_not_go_together_is_refused(base: Path, tmp_path: Path) -> Non
 
 
 def test_options_come_from_the_release(base: Path, tmp_path: Path) -> None:
-    assert defaults(None) == {"mode": "clinical", "per_family": 240, "seed": 0}
-    assert defaults(base) == {"mode": "clinical", "per_family": 24, "seed": 51}
+    assert defaults(None) == {"mode": "clinical", "per_family": 240, "seed": 0, "protocol": None}
+    assert defaults(base) == {"mode": "clinical", "per_family": 24, "seed": 51, "protocol": "text"}
 
 
 @given(st.dictionaries(st.integers(0, 300).map(str), st.sampled_from(["", *SPLITS]), max_size=120), st.integers(0, 9))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from synthesis_support import BASE, contents, rewrite, rows, told, write_lines
+from synthesis_support import BASE, SPLITS, contents, rewrite, rows, told, write_lines
 
 from fhirtasks.errors import UserError
 from fhirtasks.fhir.jsontext import canonical
@@ -131,29 +131,42 @@ def test_everything_else_is_counted_by_kind_and_listed(release: Path) -> None:
     assert str(release.parent) not in json.dumps(manifest)
 
 
-FORGERIES: dict[str, Any] = {
-    "origin": lambda row: row.update(origin="expert"),
-    "an origin that there is not": lambda row: row.update(origin="person"),
-    "id": lambda row: row.update(id=row["id"][:-1] + "x"),
-    "no model": lambda row: row.update(provenance=row["provenance"].replace('"model":', '"who":')),
-    "another model": lambda row: row.update(provenance=row["provenance"].replace('"model":"', '"model":"x')),
-    "an expert's row": lambda row: None,
-}
+def test_models_rows_that_are_told_otherwise_are_found(release: Path, tmp_path: Path) -> None:
+    forgeries: list[Any] = [
+        lambda row: row.update(origin="expert"),
+        lambda row: row.update(origin="person"),
+        lambda row: row.update(id=row["id"][:-1] + "x"),
+        lambda row: row.update(provenance=row["provenance"].replace('"model":', '"who":')),
+    ]
+    folder = Path(shutil.copytree(release, tmp_path / "copy"))
+    forged = []
+    for split in SPLITS:
+
+        def forge(listed: list[dict[str, Any]], split: str = split) -> None:
+            for place, row in enumerate(listed):
+                if row["origin"] == "model":
+                    forgeries[len(forged)](row)
+                    forged.append((split, place))
+
+        rewrite(folder, "sft", split, forge)
+    assert len(forged) == len(forgeries)
+    failures = [one for one in verify(folder, hashes=False).failures if one.get("config") == "sft"]
+    assert set(forged) <= {(one.get("split"), one.get("row")) for one in failures}
 
 
-@pytest.mark.parametrize("name", FORGERIES)
-def test_a_models_row_that_is_told_otherwise_is_found(name: str, release: Path, tmp_path: Path) -> None:
+def test_another_model_and_another_task_of_one_id_are_found(release: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(release, tmp_path / "copy"))
 
     def forge(listed: list[dict[str, Any]]) -> None:
-        mine = [row for row in listed if row["origin"] == "model"]
-        FORGERIES[name](mine[0])
-        if name == "an expert's row":  # every task has one: the model's task is told with another seed
-            task = json.loads(mine[0]["task"]) | {"seed": "0"}
-            mine[0]["task"] = canonical(task).decode()
+        row = next(row for row in listed if row["origin"] == "model")
+        row["provenance"] = row["provenance"].replace('"model":"', '"model":"x')
+        task = json.loads(row["task"]) | {"difficulty": '{"forged":1}'}
+        row["task"] = canonical(task).decode()
 
     rewrite(folder, "sft", "train", forge)
-    assert verify(folder, hashes=False).failures
+    problems = {one["problem"] for one in verify(folder, hashes=False).failures}
+    assert "another row tells its task otherwise" in problems
+    assert "the models and the numbers of their rows are not the manifest's" in problems
 
 
 def test_files_in_another_order_and_more_workers_give_the_same(release: Path, graph: Path, tmp_path: Path) -> None:
