@@ -32,12 +32,12 @@ def test_built_in_families_are_sorted_and_have_solvers() -> None:
 
 def test_branch_names_are_distinct_and_both_modes_are_offered() -> None:
     for family in registry.families():
-        assert len({branch.name for branch in family.branches}) == len(family.branches) > 1
-        assert set(family.modes) == {"clinical", "compat"}
+        assert len({branch.name for branch in family.branches}) == len(family.branches) > 0
+        assert set(family.modes) == ({"clinical"} if family.protocols == ("code",) else {"clinical", "compat"})
 
 
 def test_patterns() -> None:
-    assert [one.name for one in registry.families(["patient_*"])] == ["patient_age", "patient_lookup"]
+    assert [one.name for one in registry.families(["patient_[al]*"], "text")] == ["patient_age", "patient_lookup"]
     assert [one.name for one in registry.families(["referral_order", "patient_age"])] == [
         "patient_age",
         "referral_order",
@@ -45,7 +45,7 @@ def test_patterns() -> None:
     with pytest.raises(UserError, match=r"no family matches 'nothing\*'.*patient_age"):
         registry.families(["patient_*", "nothing*"])
     with pytest.raises(UserError, match="speaks the protocol 'code'"):
-        registry.families(["patient_*"], protocol="code")
+        registry.families(["patient_age"], protocol="code")
     with pytest.raises(UserError, match="no family 'task1'"):
         registry.family("task1")
     with pytest.raises(UserError, match=r"no solver for the family 'task1'.*patient_age"):
