@@ -19,7 +19,7 @@ from fhirtasks.leakage.policy import Policy
 
 _LEFT_OUT: Final = frozenset(
     ("id", "meta", "text", "implicitRules", "language", "identifier", "fullUrl", "display", "userSelected", "contained",
-     "reference", "note", "extension", "issued")
+     "note", "extension", "issued")
 )  # fmt: skip
 _TIME: Final = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?")
 _NEEDLE: Final = 12

@@ -13,6 +13,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from typing import Final
 from urllib.parse import unquote
 
@@ -165,13 +166,16 @@ def _coded(views: Sequence[View]) -> Iterator[tuple[int, tuple[int, int, str]]]:
     marked = group[:-6] & group[4:-2] & bits[8:-1] & (bits[9:] >> 1) & 1
     pair = (bits[:-1] >> 4) & (bits[1:] >> 5)
     pairs = pair[:-10] & pair[2:-8] & pair[4:-6] & pair[6:-4] & pair[8:-2] & pair[10:] & 1
-    ends = np.cumsum([len(view.ascii) + 1 for view in views])
+    places = {*marked.nonzero()[0].tolist(), *pairs.nonzero()[0].tolist()}
+    if not places:
+        return
+    ends = list(accumulate(len(view.ascii) + 1 for view in views))
     last = 0
-    for place in np.union1d(np.flatnonzero(marked), np.flatnonzero(pairs)).tolist():
+    for place in sorted(places):
         if place < last:
             continue
-        number = int(np.searchsorted(ends, place, side="right"))
-        begin = int(ends[number]) - len(views[number].ascii) - 1
+        number = bisect_right(ends, place)
+        begin = ends[number] - len(views[number].ascii) - 1
         start, last = _run_around(whole, max(begin, last), place)
         run = whole[start:last]
         said = _uncoded(run)

@@ -77,6 +77,17 @@ def test_a_template_of_several_held_out_texts_tells_nothing() -> None:
         assert kinds(matcher, template.format(f"K{n:04d}999")) == set()
 
 
+def test_a_template_is_told_by_the_texts_alone() -> None:
+    template = (
+        "Compare the creatinine of bed {} with the value before the last admission and say whether it rose by half."
+    )
+    matcher = held(*(HeldOut("t", str(n), texts=(template.format(f"eleven-{n}"),)) for n in range(1, 6)))
+    assert kinds(matcher, template.format("eleven-3")) == {"exact"}
+    for n in range(20, 200):
+        assert kinds(matcher, template.format(f"twenty-{n}")) == set()
+    assert kinds(held(HeldOut("t", "1", texts=(template.format("eleven-1"),))), template.format("twenty-20")) != set()
+
+
 def test_one_question_that_names_its_patient_is_a_template_too() -> None:
     text = "Did patient K1771234 ever receive the second dose of the shingles vaccine in our clinic?"
     matcher = held(HeldOut("t", "1", texts=(text,), identifiers=("K1771234",)))
