@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from huggingface_hub import DatasetCard, DatasetCardData
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -191,6 +191,8 @@ def test_what_others_name_stays_text(evil: str, manifest: dict[str, Any], rows: 
 
 
 @given(st.text(max_size=60))
+@example("```\n# no heading\n````")
+@example("<b> \\< & &amp; [a](b) ![c](d) *e* _f_ `g` ``h | i")
 def test_escaped_text_is_shown_as_it_is(text: str) -> None:
     def said(markdown: str) -> str:
         tokens = MARKDOWN.parse(markdown)

@@ -145,10 +145,10 @@ def test_the_same_numbers_give_the_same_figures_whatever_the_user_set(
 ) -> None:
     import matplotlib
 
-    monkeypatch.setitem(matplotlib.rcParams, "font.size", 31.0)
+    monkeypatch.setitem(matplotlib.rcParams, "ytick.labelsize", 31.0)
     monkeypatch.setitem(matplotlib.rcParams, "axes.facecolor", "red")
     assert figures(manifest) == drawn
-    assert matplotlib.rcParams["font.size"] == 31.0
+    assert matplotlib.rcParams["ytick.labelsize"] == 31.0
     other = copies.deepcopy(manifest)
     branch = next(iter(next(iter(other["families"].values()))["branches"].values()))
     branch["kept"] -= 1
