@@ -16,6 +16,7 @@ from fhirtasks.fhir.jsontext import canonical
 from fhirtasks.release.manifest import read_manifest
 from fhirtasks.release.verify import verify
 from fhirtasks.synthesis.build import BuildConfig, build
+from fhirtasks.synthesis.combine import MergeConfig, combine
 from fhirtasks.synthesis.journal import journal_of
 from fhirtasks.synthesis.rollouts import model_name, open_rollouts
 
@@ -154,7 +155,7 @@ def test_models_rows_that_are_told_otherwise_are_found(release: Path, tmp_path: 
     assert set(forged) <= {(one.get("split"), one.get("row")) for one in failures}
 
 
-def test_another_model_and_another_task_of_one_id_are_found(release: Path, tmp_path: Path) -> None:
+def test_another_model_and_another_task_of_one_id_are_found(release: Path, base: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(release, tmp_path / "copy"))
 
     def forge(listed: list[dict[str, Any]]) -> None:
@@ -167,6 +168,8 @@ def test_another_model_and_another_task_of_one_id_are_found(release: Path, tmp_p
     problems = {one["problem"] for one in verify(folder, hashes=False).failures}
     assert "another row tells its task otherwise" in problems
     assert "the models and the numbers of their rows are not the manifest's" in problems
+    report = combine(MergeConfig(tmp_path / "ds", (base, folder)))
+    assert report.dropped["merge: id of another task"] == 1 and report.kept == 75
 
 
 def test_files_in_another_order_and_more_workers_give_the_same(release: Path, graph: Path, tmp_path: Path) -> None:
