@@ -177,9 +177,22 @@
       return { verb: found[1], url: found[2], params, brief: short, with: params.map((pair) => pair.join("=")).join("  ") };
     }
     const call = /^(\w+)\((\{.*\})\)$/s.exec(raw.trim());
-    if (call) return { verb: call[1], url: "", params: [], with: "", brief: call[2], called: call[2] };
+    if (call) return called(call[1], call[2]);
     const ended = /^FINISH\(/.test(raw.trim());
     return { verb: ended ? "FINISH" : "TEXT", url: "", params: [], with: "", brief: ended ? raw.trim().replace(/^FINISH\(|\)$/g, "") : raw.trim() };
+  }
+
+  /* A native tool call: short arguments as parameters, texts of several lines and JSON on their own. */
+  function called(name, text) {
+    let node;
+    try { [node] = readJson(text, 0); } catch { return { verb: name, url: "", params: [], with: "", brief: text }; }
+    const given = node.items.map((item, n) => [node.keys[n], item.raw === undefined ? text : String(unquoted(item.raw))]);
+    const long = (value) => value.includes("\n") || /^\s*[{[]/.test(value);
+    const told = (value) => { const [before, tree] = parts(value); return (tree && hint(tree)) || before.trim().split("\n")[0] || value; };
+    return {
+      verb: name, url: "", brief: "", with: given.map((pair) => cut(told(pair[1]), 160)).join("  "),
+      params: given.filter((pair) => !long(pair[1])), texts: given.filter((pair) => long(pair[1])),
+    };
   }
 
   function outcome(reply) {
@@ -303,10 +316,11 @@
     const asks = action.verb === "GET" || action.verb === "POST";
     const posted = action.verb === "POST" ? step.said.slice(step.said.indexOf("\n") + 1) : "";
     return el("div.body", {},
-      el("p.label", {}, asks ? "Request" : "Message"),
-      asks ? el("pre", {}, `${action.verb} ${action.url}`) : action.called ? shownText(action.called, true) : el("pre", {}, step.said),
+      el("p.label", {}, asks ? "Request" : action.texts ? "Call" : "Message"),
+      asks ? el("pre", {}, `${action.verb} ${action.url}`) : action.texts ? "" : el("pre", {}, step.said),
       action.params.length ? el("dl.params", {}, action.params.map(([name, value]) => [el("dt", {}, name), el("dd.mono", {}, value)])) : "",
       posted && posted !== step.said ? shownText(posted, true) : "",
+      (action.texts || []).map(([name, value]) => [el("p.label", {}, name), parts(value)[1] ? shownText(value, true) : el("pre", {}, value)]),
       step.reply === null ? "" : [el("p.label", {}, "Reply"), shownText(step.reply)]);
   }
   function checks(one) {
