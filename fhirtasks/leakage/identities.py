@@ -16,6 +16,8 @@ ZEROS: Final = 5
 """Leading zeros more or fewer that still make the same number."""
 LEAST_DIGITS: Final = 5
 """Digits that must be left where leading zeros are taken off."""
+LONG_NUMBER: Final = 8
+"""Digits from which on an identifier with all its letters as digits is still taken for it."""
 CONTEXT: Final = 40
 """Characters before a short number in which a word must say that it is an identifier."""
 NEAR: Final = 120
@@ -72,7 +74,7 @@ def identifier(item: str, text: str, policy: Policy) -> Probe | None:
         if not found:
             return None
         end = start + max(map(len, found))
-        if not _begins(row, start) or row.after(end)[:1].isalnum() or not _held_together(row, start, end, bare):
+        if not _begins(row, start) or row.after(end)[:1].isalnum() or not _held_together(row, start, end):
             return None
         if short and not _LABELLED.search(row.around(start, end, CONTEXT)[: min(CONTEXT, row.at(start)[1])]):
             return None
@@ -167,7 +169,9 @@ def _spellings(whole: str) -> list[bytes]:
         else:
             found |= {whole.replace(letter, look) for letter, looks in _LOOKS.items() for look in looks}
             found |= {whole.translate(table) for table in _LEET}
-    return sorted(spelling.encode() for spelling in found)
+    # Letters taken for digits can make a number that means something else, unless it is long.
+    safe = (one for one in found if whole.isdigit() or not one.isdigit() or len(one) >= LONG_NUMBER)
+    return sorted(spelling.encode() for spelling in safe)
 
 
 def _begins(row: Row, start: int) -> bool:
@@ -180,13 +184,13 @@ def _is_code(glued: re.Match[bytes] | None) -> bool:
     return glued is not None and glued[1] == b"%" and re.fullmatch(rb"[0-9A-Fa-f]{2}", glued[2]) is not None
 
 
-def _held_together(row: Row, start: int, end: int, bare: bool) -> bool:
+def _held_together(row: Row, start: int, end: int) -> bool:
     """Whether what stands between an identifier's characters can be a disguise rather than another text."""
     gaps = row.gaps(start, end)
     parted = [gap for gap in gaps if gap]
     if any(len(gap) > 3 for gap in parted):
         return False
-    if not bare or not parted:
+    if not parted or not row.squeezed[start:end].isdigit():
         return True
     # Digits beside digits are common in tables and times: digits alone may be parted twice at most, or all of them.
     # Each digit apart, blanks around the number's own hyphens included, is one way of parting it.

@@ -127,6 +127,12 @@ def test_what_only_looks_like_one_is_left_alone(matcher: Matcher, text: str) -> 
     assert matcher.find([NOISE, f"{NOISE} {text} {NOISE}"]) == []
 
 
+def test_letters_taken_for_digits_make_no_telephone_number() -> None:
+    matcher = Matcher(Holdouts.of([HeldOut("a", "1", identifiers=("B-55 919",))]))
+    assert matcher.find("call (855)919-4675 or 855919") == []
+    assert kinds(matcher, "see B55919") == kinds(matcher, "see BS5919") == {"identifier"}
+
+
 def test_digits_alone_need_a_word_beside_them_where_they_are_few(matcher: Matcher) -> None:
     assert kinds(matcher, "patient 00418") == kinds(matcher, "subject_id=00418") == {"identifier"}
     assert kinds(matcher, "How is patient 00418 today?") == {"identifier"}
