@@ -13,7 +13,7 @@ from random import Random
 from urllib.parse import unquote, unquote_plus
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhirtasks.planting import disguises
@@ -57,12 +57,14 @@ UNDONE: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("name", sorted(UNDONE))
+@settings(deadline=None)
 @given(text=LATIN, seed=SEEDS)
 def test_what_is_disguised_can_be_read(name: str, text: str, seed: int) -> None:
     form = {**disguises.ANYWHERE, **disguises.OF_NUMBERS}[name]
     assert UNDONE[name](form(text, Random(seed))) == letters(text)
 
 
+@settings(deadline=None)
 @given(text=LATIN, seed=SEEDS)
 def test_encodings_hold_the_text(text: str, seed: int) -> None:
     coded = disguises.base_64(text, Random(seed)).removeprefix("data:text/plain;base64,")
