@@ -6,7 +6,6 @@ JSON keep their digits as written (``Decimal``). Memory does not grow with the f
 
 from __future__ import annotations
 
-import bz2
 import csv
 import gzip
 import io
@@ -15,103 +14,18 @@ import lzma
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import PurePosixPath
-from typing import IO, Any, Final, Literal, TypeAlias
+from typing import IO, Any, Final
 
+from fhirtasks.benchmarks.kinds import Kind
 from fhirtasks.errors import UserError
 from fhirtasks.fhir.jsontext import loads
 
-Kind: TypeAlias = Literal["parquet", "arrow", "jsonl", "json", "csv", "xml", "text"]
-
-HEAD: Final = 1 << 16
-"""Bytes from which a file's kind is told."""
 BLOCK, OVERLAP = 1 << 16, 1 << 12
 """Characters of a text that count as one row, and how many of them the next row repeats."""
 LARGEST: Final = 1 << 26
 """Characters of a JSON value, and bytes of a line, from which on it is read as mere text, where that is allowed."""
-
-_COMPRESSED: Final = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
-_TABLES: Final = frozenset((".csv", ".tsv"))
-_LINES: Final = frozenset((".jsonl", ".ndjson"))
 _FULL: Final = json.JSONDecoder(parse_float=Decimal)
 _BLANK: Final = " \t\r\n,[\ufeff"
-
-
-def opened(file: IO[bytes]) -> tuple[IO[bytes], bytes]:
-    """The file, or what a gzip, bzip2, xz or Zstandard file holds, at its beginning; and its first :data:`HEAD` bytes."""
-    head = _unpacked(file).read(HEAD)
-    file.seek(0)
-    return _unpacked(file), head
-
-
-def _unpacked(file: IO[bytes]) -> IO[bytes]:
-    head = file.read(6)
-    file.seek(0)
-    packing = next((name for magic, name in _COMPRESSED.items() if head.startswith(magic)), None)
-    if packing == "gzip":
-        return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
-    if packing == "bz2":
-        return bz2.BZ2File(file)
-    if packing == "xz":
-        return lzma.LZMAFile(file)
-    if packing == "zstd":
-        import pyarrow as pa
-
-        return io.BufferedReader(pa.CompressedInputStream(pa.PythonFile(_Borrowed(file), mode="r"), "zstd"))
-    return file
-
-
-class _Borrowed:
-    """A file that Arrow may read but not close."""
-
-    closed = False
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
-
-    def close(self) -> None:
-        """Leaves the file open."""
-
-
-def is_packed(head: bytes) -> bool:
-    """True for the first bytes of a compressed file."""
-    return any(head.startswith(magic) for magic in _COMPRESSED)
-
-
-def kind_of(name: str, head: bytes) -> Kind | None:
-    """What a file is by its first bytes (after :func:`opened`); None for what holds no text."""
-    if head.startswith(b"PAR1"):
-        return "parquet"
-    if head.startswith((b"ARROW1", b"\xff\xff\xff\xff")):
-        return "arrow"
-    encoding = encoding_of(head)
-    if encoding is None:
-        return None
-    start = head.decode(encoding, "ignore").lstrip()
-    suffixes = set(PurePosixPath(name).suffixes)
-    if start.startswith("{"):
-        lines = _is_json(start.split("\n", 1)[0]) or bool(suffixes & _LINES)
-        return "jsonl" if lines and encoding == "utf-8-sig" else "json"
-    if start.startswith("["):
-        return "json" if start[1:].lstrip()[:1] in ("{", "[", '"', "]") or ".json" in suffixes else "text"
-    if start.startswith("<") and not suffixes & _TABLES:
-        return "xml"
-    return "csv" if suffixes & _TABLES else "text"
-
-
-def encoding_of(head: bytes) -> str | None:
-    """The encoding of a text by its first bytes; None for bytes that are no text."""
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return "utf-16"
-    if b"\x00" in head:
-        return None
-    try:
-        head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        cut = len(head) - error.start < 4 and error.end == len(head)  # a character at the very end is not whole
-        printable = sum(byte >= 0x20 or byte in b"\t\r\n" for byte in head)
-        return "utf-8-sig" if cut else "cp1252" if printable > 0.99 * len(head) else None
-    return "utf-8-sig"
 
 
 class Heading(dict[str, Any]):
@@ -132,8 +46,7 @@ def rows(
 
     A row of a table is a dict, one of ``text`` or ``xml`` a text of at most :data:`BLOCK` characters. ``strict``: what
     is damaged is a UserError that names file, row and reason; else its raw text is given, and of CSV a :class:`Heading`
-    first, so that nothing goes unread.
-    ``encoding`` is that of :func:`encoding_of`.
+    first, so that nothing goes unread. ``encoding`` is that of :func:`~fhirtasks.benchmarks.kinds.encoding_of`.
     """
     if kind == "parquet":
         return _parquet(file, name)
@@ -306,11 +219,3 @@ def _csv(text: IO[str], name: str, strict: bool) -> Iterator[Any]:
                 **dict(zip(names, cells, strict=False)),
                 **{f"column {n}": cells[n] for n in range(len(names), len(cells))},
             }
-
-
-def _is_json(line: str) -> bool:
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return True

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from fhirtasks.benchmarks import fhir_agentbench, medcalc, trec
-from fhirtasks.benchmarks.files import encoding_of, kind_of, opened, rows
+from fhirtasks.benchmarks.files import rows
 from fhirtasks.benchmarks.heldout import HeldOut
 from fhirtasks.benchmarks.hub import hub_rows, is_hub
-from fhirtasks.benchmarks.shapes import addresses_in, held_out, identifiers_in, parameters_in, phones_in
+from fhirtasks.benchmarks.kinds import encoding_of, kind_of, opened
+from fhirtasks.benchmarks.phrases import addresses_in, identifiers_in, parameters_in, phones_in
+from fhirtasks.benchmarks.shapes import held_out
 from fhirtasks.errors import UserError
 from fhirtasks.population.taskfile import identifiers, people, read_rows
 

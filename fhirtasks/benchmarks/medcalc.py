@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fhirtasks.benchmarks.heldout import HeldOut
-from fhirtasks.benchmarks.shapes import identifiers_in, leaves, nested, people_in, phones_in
+from fhirtasks.benchmarks.phrases import identifiers_in, people_in, phones_in
+from fhirtasks.benchmarks.shapes import leaves, nested
 from fhirtasks.errors import UserError
 
 COLUMNS: Final = frozenset(("Patient Note", "Question", "Ground Truth Answer"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from fhirtasks.benchmarks.heldout import HeldOut
-from fhirtasks.benchmarks.shapes import identifiers_in, parameters_in, people_in
+from fhirtasks.benchmarks.phrases import identifiers_in, parameters_in, people_in
 from fhirtasks.errors import UserError
 
 

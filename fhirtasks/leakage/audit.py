@@ -11,10 +11,9 @@ import pickle
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from fhirtasks.benchmarks.files import Heading
 from fhirtasks.benchmarks.heldout import HeldOut
@@ -22,119 +21,24 @@ from fhirtasks.benchmarks.holdouts import read_heldout, read_sealed
 from fhirtasks.errors import UserError
 from fhirtasks.leakage.holdouts import Holdouts
 from fhirtasks.leakage.keyed import open_sealed
-from fhirtasks.leakage.matcher import Match, Matcher
+from fhirtasks.leakage.matcher import Matcher
 from fhirtasks.leakage.ngrams import common_phrases
 from fhirtasks.leakage.policy import read_policy
-from fhirtasks.leakage.reading import Dataset, Part, find_parts, part_rows, row_texts
-from fhirtasks.leakage.selftest import CLEAN, EACH, SelfTest, measure
+from fhirtasks.leakage.reading import Dataset, Part, find_parts, part_rows
+from fhirtasks.leakage.report import AuditReport
+from fhirtasks.leakage.search import Job, Outcome, bound, close_finders, open_finders, placed, search
+from fhirtasks.leakage.selftest import CLEAN, EACH, Finder, measure
 from fhirtasks.leakage.splits import Overlap, overlaps
+from fhirtasks.leakage.texts import row_texts
 from fhirtasks.planting.rows import Row
 from fhirtasks.processes import runner
 
-LISTED: Final = 1_000
-"""Findings that a report lists; all are counted."""
-EXCERPT: Final = 60
-"""Characters shown on either side of what was found."""
 SAMPLED: Final = 96
 """Rows, about, from all over the dataset: what they repeat is its template, and the self-test plants in them."""
 LARGEST: Final = 200_000
 """Characters of a sampled row at most."""
 PARALLEL_FROM: Final = 4
 """Parts from which on it pays to start other processes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One held-out item in one row, and the evidence.
-
-    ``row`` counts from 0 within config and split over all their files, as ``load_dataset`` does; it is None for prose and
-    for what a file says beside its rows. ``column`` is the place in the row (``messages[2].content``), ``span`` [start, end) in
-    the text there. A finding that is not ``decisive`` is worth a look and does not fail the audit.
-    """
-
-    file: str
-    config: str
-    split: str
-    row: int | None
-    column: str
-    matcher: str
-    item: str
-    span: tuple[int, int]
-    evidence: str
-    excerpt: str
-    decisive: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AuditReport:
-    """What was searched and found. ``leaks`` and ``doubts`` count all findings, decisive or not; ``findings`` lists the first.
-
-    ``leaking`` counts the rows, and pieces of prose, that have leaks. ``holdouts`` is the digest of what was held out,
-    ``items`` its counts by kind; ``splits`` is what two splits of a release of ours share.
-    """
-
-    dataset: str
-    commit: str | None
-    findings: tuple[Finding, ...]
-    leaks: int
-    leaking: int
-    doubts: int
-    matchers: dict[str, int]
-    rows: dict[str, int]
-    characters: int
-    unsearched: tuple[str, ...]
-    holdouts: str
-    items: dict[str, int]
-    policy: dict[str, Any]
-    notes: tuple[str, ...]
-    splits: tuple[Overlap, ...]
-    self_test: SelfTest | None
-
-    @property
-    def clean(self) -> bool:
-        """True if nothing held out was found for certain, and no two splits share what they must not."""
-        return not self.leaks and not self.splits
-
-    def as_json(self) -> dict[str, Any]:
-        """The report as one JSON value."""
-        return {
-            "clean": self.clean,
-            **asdict(replace(self, findings=(), splits=(), self_test=None)),
-            "findings": [{**asdict(finding), "span": list(finding.span)} for finding in self.findings],
-            "unsearched": list(self.unsearched),
-            "notes": list(self.notes),
-            "splits": [{**asdict(overlap), "splits": list(overlap.splits)} for overlap in self.splits],
-            "self_test": self.self_test.as_json() if self.self_test else None,
-        }
-
-
-class Finder(Protocol):
-    """What finds held-out items in the texts of a row."""
-
-    def find(self, texts: Sequence[str]) -> list[Match]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One part to search with what a file holds (holdouts, sealed ones, policy, templates)."""
-
-    number: int
-    part: Part
-    setup: str
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What a job found; ``row`` of its findings counts from the part's first."""
-
-    number: int
-    rows: int = 0
-    characters: int = 0
-    leaks: int = 0
-    leaking: int = 0
-    doubts: int = 0
-    matchers: Counter[str] = field(default_factory=Counter)
-    findings: list[Finding] = field(default_factory=list)
 
 
 def audit(
@@ -178,25 +82,25 @@ def audit(
             with runner(workers if len(jobs) >= PARALLEL_FROM else 1) as run:
                 for outcome in run(search, jobs):
                     outcomes.append(outcome)
-                    _bound(outcomes)
+                    bound(outcomes)
                     total, leaks = sum(one.rows for one in outcomes), sum(one.leaks for one in outcomes)
                     progress(f"audited {total:,} rows, {len(outcomes)} of {len(jobs)} parts; {leaks:,} leaks so far")
             test = None
             if items:
                 progress("planting leaks in copies of rows, to measure what is found")
-                finders = _finders(str(setup))
+                finders = open_finders(str(setup))
                 rows_ = [row for row in sample if not any(_leaks(finder, row) for finder in finders)]
                 test = measure(finders[0], items, rows_ or [[("text", "")]], each=each, clean=clean, progress=progress)
         finally:
-            _opened.clear()
+            close_finders()
     outcomes.sort(key=lambda outcome: outcome.number)
-    rows, findings = _placed(found.parts, outcomes)
+    rows, findings = placed(found.parts, outcomes)
     if not sum(rows.values()) and not sum(outcome.characters for outcome in outcomes):
         raise UserError(f"{dataset} holds no rows and no text; give a dataset with something to search.")
     return AuditReport(
         dataset=str(dataset),
         commit=found.commit,
-        findings=tuple(findings[:LISTED]),
+        findings=tuple(findings),
         leaks=sum(outcome.leaks for outcome in outcomes),
         leaking=sum(outcome.leaking for outcome in outcomes),
         doubts=sum(outcome.doubts for outcome in outcomes),
@@ -211,76 +115,6 @@ def audit(
         splits=_shared(dataset, found),
         self_test=test,
     )
-
-
-def search(job: Job) -> Outcome:
-    """Searches one part; a pure function of the job and its setup."""
-    finders = _finders(job.setup)
-    outcome = Outcome(job.number)
-    for row in part_rows(job.part):
-        beside = isinstance(row, Heading)
-        texts = row_texts(row)
-        strings = [text for _, text in texts]
-        before = outcome.leaks
-        for finder in finders:
-            for match in finder.find(strings):
-                if match.decisive:
-                    outcome.leaks += 1
-                else:
-                    outcome.doubts += 1
-                outcome.matchers[match.matcher] += 1
-                if len(outcome.findings) < LISTED:
-                    number = None if job.part.prose or beside else outcome.rows
-                    outcome.findings.append(_finding(job.part, number, texts, match))
-        outcome.leaking += outcome.leaks > before
-        outcome.characters += sum(map(len, strings))
-        outcome.rows += not (job.part.prose or beside)
-    return outcome
-
-
-_opened: dict[str, list[Finder]] = {}
-
-
-def _finders(setup: str) -> list[Finder]:
-    """The matchers of a setup, made once in each process; the first searches for what is known in the open."""
-    if setup not in _opened:
-        holdouts, sealed, key, policy, templates = pickle.loads(Path(setup).read_bytes())
-        _opened[setup] = [Matcher(holdouts, policy, templates), *(open_sealed(value, key) for value in sealed)]
-    return _opened[setup]
-
-
-def _finding(part: Part, row: int | None, texts: Row, match: Match) -> Finding:
-    place, text = texts[match.text]
-    excerpt = " ".join(text[max(0, match.start - EXCERPT) : match.end + EXCERPT].split())
-    return Finding(
-        part.name, part.config, part.split, row, place or part.name, match.matcher, match.item, (match.start, match.end),
-        match.evidence, excerpt, match.decisive,
-    )  # fmt: skip
-
-
-def _bound(outcomes: list[Outcome]) -> None:
-    """Keeps no more findings than a report can list: those of the first parts."""
-    listed = 0
-    for outcome in sorted(outcomes, key=lambda one: one.number):
-        del outcome.findings[max(0, LISTED - listed) :]
-        listed += len(outcome.findings)
-
-
-def _placed(parts: Sequence[Part], outcomes: Sequence[Outcome]) -> tuple[dict[str, int], list[Finding]]:
-    """Rows by config and split, and the findings with rows counted over all parts of theirs."""
-    rows: dict[str, int] = {}
-    findings: list[Finding] = []
-    for part, outcome in zip(parts, outcomes, strict=True):
-        if part.prose:
-            findings += outcome.findings
-            continue
-        key = f"{part.config}/{part.split}" if part.config else part.split
-        first = rows.setdefault(key, 0)
-        rows[key] += outcome.rows
-        findings += [
-            found if found.row is None else replace(found, row=first + found.row) for found in outcome.findings
-        ]
-    return rows, findings
 
 
 def _sample(parts: Sequence[Part]) -> list[Row]:

@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from fhirtasks.benchmarks.holdouts import SEALED
-from fhirtasks.benchmarks.shapes import parameters_in, people_in
+from fhirtasks.benchmarks.phrases import parameters_in, people_in
 from fhirtasks.errors import UserError
 from fhirtasks.leakage.charts import resources_in
 from fhirtasks.leakage.folding import name_words, normalised, squeezed

@@ -25,7 +25,8 @@ from time import perf_counter
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fhirtasks.leakage.reading import find_parts, part_rows, row_texts
+from fhirtasks.leakage.reading import find_parts, part_rows
+from fhirtasks.leakage.texts import row_texts
 
 GATE_GROWTH = 1.25
 """Seconds per row at the largest size may be so many times those at the smallest."""

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhirtasks.benchmarks.heldout import HeldOut
 from fhirtasks.benchmarks.holdouts import read_heldout, read_sealed
 from fhirtasks.benchmarks.hub import is_hub, parse
-from fhirtasks.benchmarks.shapes import addresses_in, held_out, parameters_in, phones_in
+from fhirtasks.benchmarks.phrases import addresses_in, parameters_in, phones_in
+from fhirtasks.benchmarks.shapes import held_out
 from fhirtasks.errors import UserError
 from fhirtasks.population.taskfile import Person
 
@@ -231,6 +232,7 @@ def test_names_of_hub_datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not is_hub("org/name") and is_hub("hub:org/name") and is_hub(Path("hub:org/name"))
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text() | st.integers(),

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from fhirtasks.errors import UserError
-from fhirtasks.leakage import audit as module
-from fhirtasks.leakage import reading
-from fhirtasks.leakage.audit import AuditReport, audit
+from fhirtasks.leakage import reading, search
+from fhirtasks.leakage.audit import audit
+from fhirtasks.leakage.report import AuditReport, Finding
 
 TASKS = [
     {
@@ -117,7 +117,7 @@ def test_processes_and_parts_find_the_same(tmp_path: Path, tasks: Path, monkeypa
 def test_many_findings_are_counted_and_the_first_listed(
     tmp_path: Path, tasks: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LISTED", 10)
+    monkeypatch.setattr(search, "LISTED", 10)
     monkeypatch.setattr(reading, "CHUNK", 200)
     (tmp_path / "train.jsonl").write_text("".join(json.dumps({"n": n, "t": "see Q7654321"}) + "\n" for n in range(500)))
     report = quick(tmp_path / "train.jsonl", [tasks])
@@ -127,10 +127,10 @@ def test_many_findings_are_counted_and_the_first_listed(
 
 def test_no_more_findings_are_kept_than_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the order in which parts come, those of the first parts stay."""
-    monkeypatch.setattr(module, "LISTED", 3)
-    finding = module.Finding("f", "", "t", 0, "c", "identifier", "x", (0, 1), "", "", True)
-    outcomes = [module.Outcome(number, findings=[finding] * 2) for number in (2, 0, 1)]
-    module._bound(outcomes)
+    monkeypatch.setattr(search, "LISTED", 3)
+    finding = Finding("f", "", "t", 0, "c", "identifier", "x", (0, 1), "", "", True)
+    outcomes = [search.Outcome(number, findings=[finding] * 2) for number in (2, 0, 1)]
+    search.bound(outcomes)
     assert {outcome.number: len(outcome.findings) for outcome in outcomes} == {0: 2, 1: 1, 2: 0}
 
 

@@ -12,13 +12,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fhirtasks.benchmarks.files import BLOCK, OVERLAP, Heading
 from fhirtasks.errors import UserError
 from fhirtasks.leakage import reading
-from fhirtasks.leakage.reading import find_parts, part_rows, row_texts
+from fhirtasks.leakage.reading import find_parts, part_rows
+from fhirtasks.leakage.texts import row_texts
 
 
 def read(dataset: Path) -> dict[str, list[Any]]:
@@ -69,6 +70,7 @@ def test_shards_follow_each_other(tmp_path: Path) -> None:
     assert read(tmp_path) == {"/train": ROWS[:3]}
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=30), min_size=1, max_size=40), st.integers(1, 200))
 def test_lines_are_cut_into_parts_without_loss(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], chunk: int
