@@ -150,7 +150,7 @@ def columns_query(relation: str, *, links: bool = False) -> str:
         case when starts_with(link_0, 'Patient/') and not contains(substr(link_0, 9), '/') then substr(link_0, 9)
             else nullif(regexp_extract(link_0, {patient}, 1), '') end as subject,
         case when ends = '' then {END} when ends is not null then {high_sql("ends")}
-            when length(clinical) > 10 and substr(clinical, 20, 1) <> '.' then date_lo + 1000000
+            when length(clinical) > 10 and not contains(clinical, '.') then date_lo + 1000000
             else {high_sql("clinical")} end as date_hi,
         coalesce(clinical, ends) as effective,
         case when own is null then number
@@ -186,7 +186,7 @@ def low_sql(text: str) -> str:
             when 7 then epoch_us(try_cast({text} || '-01' as timestamp))
             else epoch_us(try_cast({text} || '-01-01' as timestamp)) end end
         when not regexp_full_match({text}, '{_DATETIME}') or {text} < '0001' then null
-        when substr({text}, 18, 2) = '60' then
+        when contains({text}, ':60') then
             epoch_us(try_cast(substr({text}, 1, 17) || '59' || substr({text}, 20) as timestamptz)) + 1000000
         else epoch_us(try_cast({text} as timestamptz)) end)"""
 
@@ -199,7 +199,7 @@ def high_sql(text: str) -> str:
             when 10 then epoch_us(try_cast({text} as timestamp))
             when 7 then epoch_us(last_day(try_cast({text} || '-01' as date))::timestamp)
             else epoch_us(try_cast({text} || '-12-31' as timestamp)) end end
-        else {low_sql(text)} + case when substr({text}, 20, 1) <> '.' then 1000000
+        else {low_sql(text)} + case when not contains({text}, '.') then 1000000
             else (10 ** greatest(0, 6 - {digits}))::bigint end end)"""
 
 

@@ -27,6 +27,12 @@ PATIENT_PATHS = ("subject", "patient", "beneficiary", "individual", "for", "targ
 _HARD = "('urn', 'conditional', 'contained', 'logical')"
 
 
+def may_name_owners(db: duckdb.DuckDBPyConnection) -> bool:
+    """Whether :func:`build_edges` may set the patient of any row of ``staging``."""
+    keys = f"list_has_any(json_keys(raw), {list(PATIENT_PATHS)})"
+    return bool(db.execute(f"select 1 from staged where patient is null and {keys} limit 1").fetchall())
+
+
 def build_edges(db: duckdb.DuckDBPyConnection, *, logical: bool) -> None:
     """Fills ``edge`` from the temporary table ``staging``, and its ``patient`` where only an edge tells it.
 
@@ -57,8 +63,8 @@ def _edges(db: duckdb.DuckDBPyConnection) -> None:
     Where all the references of a text stand at the places that ``columns`` read anyway, they are taken from there;
     other texts are searched element by element.
     """
-    db.execute("create temp table place (type varchar, paths varchar[])")
-    insert(db, "place", [(type_, _tops(at)) for type_, at in ELEMENTS.items()])
+    db.execute("create temp table tops (type varchar, paths varchar[])")
+    insert(db, "tops", [(type_, _tops(at)) for type_, at in ELEMENTS.items()])
     other = _tops(OTHER)
     target = (
         f"regexp_extract(reference, '{TARGET_PATTERN}', 1) || '/' || regexp_extract(reference, '{TARGET_PATTERN}', 2)"
@@ -83,7 +89,7 @@ def _edges(db: duckdb.DuckDBPyConnection) -> None:
                     from (
                         select type, id, path, reference from (
                             select type, id, unnest(coalesce(paths, {other})) as path, unnest([{", ".join(LINKS)}]) as reference
-                            from staged left join place using (type) where not more)
+                            from staging left join tops using (type) where not more)
                         where reference is not null
                         union all
                         select type, id, path, reference from (

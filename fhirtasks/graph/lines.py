@@ -29,47 +29,43 @@ class Lines:
     each one's type in ``types``, -1 for a line that is not plain.
     """
 
-    block: bytearray
     starts: Any
     ends: Any
     kinds: Any
     types: list[str]
 
-    def text(self, number: int) -> bytes:
-        """One line, counted from 0."""
-        return bytes(self.block[self.starts[number] : self.ends[number]])
 
+def blocks(file: IO[bytes]) -> Iterator[tuple[bytearray, int]]:
+    """The file in pieces of whole lines: a buffer, filled anew for each of them, and how many of its bytes are meant.
 
-def blocks(file: IO[bytes]) -> Iterator[bytearray]:
-    """The file in pieces of about 1 MB that end with a newline; one is added where the last line has none."""
-    rest = b""
-    size = _BLOCK
+    The last line gets a newline where it has none.
+    """
+    block, filled = bytearray(_BLOCK), 0
     while True:
-        block = bytearray(max(size, 2 * len(rest)))
-        block[: len(rest)] = rest
-        filled = len(rest)
         with memoryview(block) as view:
             while filled < len(block) and (count := file.readinto(view[filled:])):  # type: ignore[attr-defined]
                 filled += count
+        end = block.rfind(b"\n", 0, filled) + 1
         if filled < len(block):
-            del block[filled:]
-            if block and not block.endswith(b"\n"):
-                block += b"\n"
-            if block:
-                yield block
+            if end < filled:
+                block[filled] = 10
+                end = filled + 1
+            if end:
+                yield block, end
             return
-        end = block.rfind(b"\n") + 1
-        rest = bytes(block[end:])
-        if end:
-            del block[end:]
-            yield block
+        if not end:
+            block = block + bytearray(len(block))
+            continue
+        yield block, end
+        filled -= end
+        block[:filled] = block[end : end + filled]
 
 
-def read_lines(block: bytearray) -> Lines:
-    """Finds the plain lines of a block of whole lines."""
+def read_lines(block: bytearray, size: int) -> Lines:
+    """Finds the plain lines in the first ``size`` bytes of a block."""
     import numpy as np
 
-    text = np.frombuffer(block, np.uint8)
+    text = np.frombuffer(block, np.uint8, size)
     low = _places(text, lambda piece: piece <= 32)
     newline = text[low] == 10
     ends, blanks = low[newline], low[~newline]
@@ -77,13 +73,13 @@ def read_lines(block: bytearray) -> Lines:
     odd = np.zeros(len(ends), bool)
     for places in (blanks[_outside(text, blanks)], _lenient(text)):
         odd[np.searchsorted(ends, places)] = True
-    if not block.isascii() and not _is_utf8(block):
+    if text.max() > 127 and not _is_utf8(text):
         odd[:] = True
     for number in np.flatnonzero(ends - starts > 2 * _DEPTH):
         line = (starts[number], ends[number])
         odd[number] |= block.count(b"{", *line) + block.count(b"[", *line) > _DEPTH
     kinds, types = _kinds(block, text, starts, ends, odd)
-    return Lines(block, starts, ends, kinds, types)
+    return Lines(starts, ends, kinds, types)
 
 
 def _outside(text: Any, blanks: Any) -> Any:
@@ -126,9 +122,9 @@ def _places(text: Any, test: Callable[[Any], Any]) -> Any:
     return np.concatenate(pieces)
 
 
-def _is_utf8(block: bytearray) -> bool:
+def _is_utf8(text: Any) -> bool:
     try:
-        block.decode()
+        text.tobytes().decode()
     except UnicodeDecodeError:
         return False
     return True

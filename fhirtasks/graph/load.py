@@ -25,13 +25,14 @@ import duckdb
 from fhirtasks.errors import UserError
 from fhirtasks.graph import store
 from fhirtasks.graph.conflicts import settle
-from fhirtasks.graph.edges import build_edges
+from fhirtasks.graph.edges import build_edges, may_name_owners
 from fhirtasks.graph.known import recognise
 from fhirtasks.graph.server import is_server, server_name
 from fhirtasks.graph.stage import Reader, fill
 from fhirtasks.graph.texts import Texts
 
 _EXAMPLES = 10
+_NAMES = "set search_path = 'graph.main,work.main'"
 _ROW_GROUP = 20_480
 """Rows that one thread writes or reads at a time. A sixth of DuckDB's own choice: a small graph keeps all cores busy, and one
 patient's chart is found in less."""
@@ -91,7 +92,8 @@ def load(
         try:
             db.execute(f"set temp_directory = {_quoted(folder / 'spill')}")
             db.execute(f"attach {_quoted(made)} as graph (row_group_size {_ROW_GROUP})")
-            db.execute("use graph")
+            db.execute("attach ':memory:' as work")
+            db.execute(_NAMES)
             given = (licence, origin, real_patients)
             with closing(Texts(folder / "texts")) as texts:
                 report = _load(db, texts, sources, graph if old else None, given, on_conflict, progress)
@@ -135,18 +137,20 @@ def _load(
             "or leave out the files that repeat them."
         )
     progress("resolving references")
-    build_edges(db, logical=logical)
-    progress("finishing the graph")
-    db.execute(f"create table resource ({store.COLUMNS})")
-    # Texts are fetched after the sort, not sorted.
-    db.execute(f"""insert into resource select * exclude (place), text_at(place)
-        from (select {store.NAMES.replace("raw", "place")} from staging order by {store.ORDER})""")
-    for number, key in sorted(recognise(db).items()):
-        db.execute("update source set known = ? where source = ?", [key, number])
-    db.execute("drop view staged; drop table staging")
-    with ThreadPoolExecutor(1) as beside, db.cursor() as reading:
-        reading.execute("use graph")
-        fingerprinting = beside.submit(_fingerprint, reading)  # one core each
+    with ThreadPoolExecutor(1) as beside, db.cursor() as other:  # small loads are one thread's work, step by step
+        other.execute(_NAMES)
+        if may_name_owners(db):
+            build_edges(db, logical=logical)
+            _insert(db)
+        else:
+            edges = beside.submit(build_edges, other, logical=logical)
+            _insert(db)
+            edges.result()
+        for number, key in sorted(recognise(db).items()):
+            db.execute("update source set known = ? where source = ?", [key, number])
+        db.execute("drop view work.staged; drop table work.staging")
+        progress("finishing the graph")
+        fingerprinting = beside.submit(_fingerprint, other)
         db.execute("create index resource_id on resource (id)")
         fingerprint = fingerprinting.result()
     db.execute("insert into meta values ('graph_version', ?), ('fingerprint', ?)", [store.VERSION, fingerprint])
@@ -208,6 +212,14 @@ def _keep_beside(db: duckdb.DuckDBPyConnection, reader: Reader, old: Path | None
     for number, found in notes.items():
         if found:
             db.execute("update source set notes = ? where source = ?", [", ".join(sorted(found)), number])
+
+
+def _insert(db: duckdb.DuckDBPyConnection) -> None:
+    """Puts what is staged into ``resource``, in its order. The texts are fetched after the sort, not sorted."""
+    db.execute(f"create table resource ({store.COLUMNS})")
+    names = store.NAMES.replace("raw", "place")
+    db.execute(f"""insert into resource select * exclude (place), text_at(place)
+        from (select {names} from staging order by {store.ORDER})""")
 
 
 def _fingerprint(db: duckdb.DuckDBPyConnection) -> str:

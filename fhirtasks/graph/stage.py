@@ -14,7 +14,7 @@ import duckdb
 import msgspec
 
 from fhirtasks.errors import UserError
-from fhirtasks.graph.bundles import Deleted, Found, Opened, minified, resources_in
+from fhirtasks.graph.bundles import Deleted, Found, Opened, decode_head, minified, resources_in
 from fhirtasks.graph.columns import MOST_LINKS, columns_query
 from fhirtasks.graph.known import known_sql
 from fhirtasks.graph.lines import Lines, blocks, read_lines
@@ -64,8 +64,7 @@ class Reader:
         """pyarrow record batches of ``source, type, place, raw``. UserError names file, line and reason."""
         for number, source in zip(self.numbers, self.sources, strict=True):
             yield from self._source(source, number)
-            if self._raws:
-                yield self._batch(number)
+            yield from self._rest(number)
 
     def _source(self, source: str, number: int) -> Iterator[Any]:
         notes = self.notes.setdefault(number, set())
@@ -100,24 +99,41 @@ class Reader:
 
     def _full(self, source: int) -> Iterator[Any]:
         if self._size >= _BATCH_BYTES:
-            yield self._batch(source)
+            yield from self._rest(source)
+
+    def _rest(self, source: int) -> Iterator[Any]:
+        if self._raws:
+            yield self._batch(source, self._types, self._raws)
+            self._types, self._raws, self._size = [], [], 0
 
     def _lines(self, part: Part, source: int) -> Iterator[Any]:
-        number = 1
+        number, loose = 1, False
         with part.open() as file:
-            for block in blocks(file):
-                lines = read_lines(block)
-                odd = (lines.kinds < 0) | self.careful
-                if odd.mean() > 0.5 and not self.careful:  # written with spaces, most likely
-                    lines = read_lines(_squeezed(block))
-                    odd = lines.kinds < 0
-                if not odd.all():
-                    self.logical = self.logical or LOGICAL in lines.block
-                    yield self._plain(lines, source)
-                for at in odd.nonzero()[0]:
-                    self._careful(f"{part.name}, line {number + at}", lines.text(at), first=number + at == 1)
+            for block, size in blocks(file):
+                batch, odd, loose = self._most(block, size, source, loose)
+                if batch is not None:
+                    yield batch
+                for at, text in odd:
+                    self._careful(f"{part.name}, line {number + at}", text, first=number + at == 1)
                     yield from self._full(source)
-                number += len(odd)
+                number += block.count(b"\n", 0, size)
+
+    def _most(
+        self, block: bytearray, size: int, source: int, loose: bool
+    ) -> tuple[Any, Sequence[tuple[int, bytes]], bool]:
+        """A batch of the lines that need no care; the others, counted from 0; whether to expect that few are plain."""
+        if not (loose or self.careful):
+            lines = read_lines(block, size)
+            plain = lines.kinds >= 0
+            if plain.mean() > 0.5:
+                self.logical = self.logical or block.find(LOGICAL, 0, size) >= 0
+                odd = [(int(at), bytes(block[lines.starts[at] : lines.ends[at]])) for at in (~plain).nonzero()[0]]
+                return self._plain(memoryview(block)[:size], lines, source), odd, False
+        texts = bytes(block[: size - 1]).split(b"\n")
+        if not self.careful and (found := _ordinary(texts)) is not None:
+            self.logical = self.logical or any(LOGICAL in text for text in found[1])
+            return self._batch(source, *found), (), True
+        return None, list(enumerate(texts)), loose
 
     def _careful(self, where: str, line: bytes, *, first: bool) -> None:
         """A line that is not plain sailing: Bundles, no id, escapes, other scripts, a byte order mark, blank, or
@@ -175,26 +191,21 @@ class Reader:
             if item.bundle and item.full_url and not item.full_url.endswith(f"{item.type}/{item.id}"):
                 self.full_urls.add((item.bundle, item.full_url, item.type, item.id))
 
-    def _plain(self, lines: Lines, source: int) -> Any:
+    def _plain(self, block: memoryview, lines: Lines, source: int) -> Any:
         import pyarrow as pa
 
         plain = (lines.kinds >= 0).nonzero()[0]
         types = pa.array(lines.types, pa.string()).take(pa.array(lines.kinds[plain]))
         starts = lines.starts[plain]
-        return _record_batch(source, types, *self.texts.add(lines.block, starts, lines.ends[plain] - starts))
+        return _record_batch(source, types, *self.texts.add(block, starts, lines.ends[plain] - starts))
 
-    def _batch(self, source: int) -> Any:
+    def _batch(self, source: int, types: Sequence[str], raws: Sequence[bytes]) -> Any:
         import numpy as np
         import pyarrow as pa
 
-        lengths = np.fromiter(map(len, self._raws), np.int64, len(self._raws))
-        starts = np.cumsum(lengths) - lengths
-        types = pa.array(self._types, pa.string())
-        batch = _record_batch(source, types, *self.texts.add(b"".join(self._raws), starts, lengths))
-        self._raws.clear()
-        self._types.clear()
-        self._size = 0
-        return batch
+        lengths = np.fromiter(map(len, raws), np.int64, len(raws))
+        added = self.texts.add(b"".join(raws), np.cumsum(lengths) - lengths, lengths)
+        return _record_batch(source, pa.array(types, pa.string()), *added)
 
 
 def _record_batch(source: int, types: Any, places: Any, raws: Any) -> Any:
@@ -204,23 +215,31 @@ def _record_batch(source: int, types: Any, places: Any, raws: Any) -> Any:
     return pa.record_batch([sources, types, places, raws], names=_INCOMING)
 
 
-def _squeezed(block: bytearray) -> bytearray:
-    """The lines without white space, unless one of them is no JSON."""
+def _ordinary(texts: Sequence[bytes]) -> tuple[list[str], list[bytes]] | None:
+    """The types and minified texts of lines that may have white space and any order of keys; None if one of them holds
+    no resource, a Bundle, or one without an id.
+    """
     try:
-        lines = [msgspec.json.format(line, indent=-1) for line in block[:-1].split(b"\n")]
-        return bytearray(b"\n".join(lines) + b"\n")
-    except (msgspec.DecodeError, RecursionError):
-        return block
+        raws = [msgspec.json.format(text, indent=-1) for text in texts]
+        heads = list(map(decode_head, raws))
+        for raw in raws:
+            if not raw.isascii():
+                raw.decode()
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    types = [head.resource_type for head in heads]
+    letters = all(type_.isascii() and type_.isalpha() for type_ in set(types))
+    return (types, raws) if letters and "Bundle" not in types and all(head.id for head in heads) else None
 
 
 def fill(db: duckdb.DuckDBPyConnection, reader: Reader, *, old: bool) -> None:
-    """Makes the temporary table ``staging`` of what ``reader`` gives and, with ``old``, of all bodies of the attached
+    """Makes the table ``work.staging`` of what ``reader`` gives and, with ``old``, of all bodies of the attached
     graph of that name.
 
     It has the columns of ``resource``, but for ``raw`` the text's ``place``, then ``known``, the known collection whose
     mark the text has, and, for the building of edges, ``link_0`` …, the reference strings at the places that ``columns``
     knows, and ``more``, whether the text has others.
-    The view ``staged`` has ``raw`` too. Errors of the reader come through as they are.
+    The view ``work.staged`` has ``raw`` too. Errors of the reader come through as they are.
     """
     import pyarrow as pa
 
@@ -239,7 +258,7 @@ def fill(db: duckdb.DuckDBPyConnection, reader: Reader, *, old: bool) -> None:
     db.create_function("text_at", reader.texts.at, ["BIGINT"], "VARCHAR", type="arrow", null_handling="special")
     relation = f"(from incoming union all {_OLD})" if old else "incoming"
     try:
-        db.execute(f"""create temp table staging as select {_SELECT}, {known_sql("raw")} as known
+        db.execute(f"""create table work.staging as select {_SELECT}, {known_sql("raw")} as known
             from ({columns_query(relation, links=True)})""")
     except duckdb.Error:
         if failure:
@@ -250,7 +269,7 @@ def fill(db: duckdb.DuckDBPyConnection, reader: Reader, *, old: bool) -> None:
         raise
     finally:
         db.unregister("incoming")
-    db.execute("create temp view staged as select *, text_at(place) as raw from staging")
+    db.execute("create view work.staged as select *, text_at(place) as raw from work.staging")
 
 
 _INCOMING = ("source", "type", "place", "raw")

@@ -78,8 +78,8 @@ def loaded(text: str, folder: Path) -> object:
 def test_plain_lines_are_the_same(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quick = loaded(text, tmp_path / "a")
 
-    def none_plain(block: bytearray) -> Lines:
-        lines = read_lines(block)
+    def none_plain(block: bytearray, size: int) -> Lines:
+        lines = read_lines(block, size)
         lines.kinds[:] = -1
         return lines
 
@@ -112,7 +112,7 @@ def test_a_plain_line_is_strict_or_refused(value: object, spaced: bool, junk: st
     at = min(at, len(line))
     line = line[:at] + junk + line[at + cut :]
     block = bytearray(line.replace("\n", " ").encode() + b"\n")
-    if read_lines(block).kinds[0] < 0:
+    if read_lines(block, len(block)).kinds[0] < 0:
         return
     with duckdb.connect() as db:
         try:
