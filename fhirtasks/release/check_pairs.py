@@ -13,12 +13,13 @@ from fhirtasks.graph.world import World
 from fhirtasks.release.preference import COMMITTED, MODEL
 from fhirtasks.release.processes import open_world
 from fhirtasks.release.read import DamagedShard, Failure, open_shard, row_group, shards_of
-from fhirtasks.release.rows import message_list
+from fhirtasks.release.rows import message_of
 from fhirtasks.tasks.codec import task_from_json
-from fhirtasks.tasks.play import replay_task
+from fhirtasks.tasks.play import raws_of, replay_task
 from fhirtasks.tasks.types import Task
 
 JOB_ROWS = 250
+_ENDS = (("prompt", -1), ("chosen", 0), ("rejected", 0))
 _SAME = ("id", "tools", "family", "branch", "domain", "kind", "protocol", "mode", "split")
 
 Place = tuple[Path, int, int]
@@ -136,8 +137,9 @@ def _stated(pair: dict[str, Any], row: dict[str, Any]) -> str | None:
             return f"{name} is {pair[name]!r}, sft says {row[name]!r}"
     if pair["prompt"] + pair["chosen"] != row["messages"]:
         return "prompt and chosen are not the messages of its row of sft"
-    if not pair["chosen"] or not pair["rejected"] or pair["prompt"][-1:] == [] or pair["prompt"][-1]["role"] != "user":
-        return "prompt does not end with a user's message that both answer"
+    ends = [side[place]["role"] for name, place in _ENDS if (side := pair[name])]
+    if len(ends) < len(_ENDS) or ends[0] not in ("user", "tool") or ends[1:] != ["assistant", "assistant"]:
+        return "prompt does not end with a message that both chosen and rejected answer"
     if pair["chosen"][0] == pair["rejected"][0]:
         return "prompt does not hold all that chosen and rejected share"
     if pair["mutant"] not in COMMITTED and pair["mutant"] != MODEL:
@@ -147,11 +149,10 @@ def _stated(pair: dict[str, Any], row: dict[str, Any]) -> str | None:
 
 def _again(pair: dict[str, Any], task: Task, world: World, truth: graders.Truth | None) -> str | None:
     """What differs when the rejected episode is replayed and judged again."""
-    messages = pair["prompt"] + pair["rejected"]
     try:
-        raws = [message["content"] for message in messages if message["role"] == "assistant"]
-        episode = replay_task(task, world, raws)
-        if message_list(episode.messages) != messages:
+        messages = tuple(map(message_of, pair["prompt"] + pair["rejected"]))
+        episode = replay_task(task, world, raws_of(messages, task.protocol))
+        if episode.messages != messages:
             return "the rejected episode is not what the replay gives"
         verdict = graders.grade(task, episode, world, truth)
     except UserError as error:

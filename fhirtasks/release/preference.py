@@ -1,8 +1,8 @@
 """The ``preference`` config: a correct episode against one with a mistake that models really make.
 
 Both are episodes of the same task, played in its environment: what the rejected one was answered is what the server says
-to it. They share the prompt, which ends where they part, so ``prompt`` ends with a user's message. Which rows have a pair,
-and what goes wrong in it, follows from the row's content hash alone.
+to it. They share the prompt, which ends where they part, with what the assistant is told. Which rows have a pair, and what
+goes wrong in it, follows from the row's content hash alone; a model's own failure in the task takes the place of that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import graders
 from fhirtasks.episodes.types import Episode, Message
 from fhirtasks.graph.world import World
 from fhirtasks.release.features import COLUMNS, schema
-from fhirtasks.release.rows import Trajectory, runs, table
+from fhirtasks.release.rows import Trajectory, message_texts, runs, table
 from fhirtasks.tasks.play import replay_task
 from fhirtasks.tasks.seeds import rng
 from fhirtasks.tasks.types import Verdict
@@ -132,11 +132,11 @@ def order(content_hash: str) -> list[str]:
 def pairs(
     rows: Sequence[Trajectory], world: World, truths: Mapping[str, graders.Truth], forbidden: Callable[[str], bool]
 ) -> dict[str, Pair]:
-    """Pairs by content hash, for those of the rows of the ``text`` protocol that get one; ``truths`` by task id.
+    """Pairs by content hash, for those of the rows that get one (``code`` has no mutants); ``truths`` by task id.
 
     A mistake in which some message is ``forbidden`` (a holdout) gives way to the next.
     """
-    mine = [row for row in rows if row.task.protocol == "text" and has_pair(row.content_hash)]
+    mine = [row for row in rows if row.task.protocol != "code" and has_pair(row.content_hash)]
     found, waiting = {}, []
     for row in mine:
         made = _damaged(row, Played(row.task, row.episode, world), truths.get(row.task.id), forbidden, LOOKING)
@@ -161,7 +161,7 @@ def natural_pairs(
     for row in rows:
         while row.content_hash not in found and left.get(row.task.id):
             made = pair(row.episode, *left[row.task.id].pop(), MODEL)
-            if made is not None and not any(forbidden(message.content) for message in made.rejected):
+            if made is not None and not any(map(forbidden, message_texts(made.rejected))):
                 found[row.content_hash] = made
     return found
 
@@ -206,7 +206,7 @@ def _damaged(
         episode = replay_task(row.task, played.world, wrong.raws)
         verdict = graders.grade(row.task, episode, played.world, truth)
         made = pair(row.episode, episode, verdict, kind, wrong.check)
-        if made is not None and not any(forbidden(message.content) for message in made.rejected):
+        if made is not None and not any(map(forbidden, message_texts(made.rejected))):
             return made
     return None
 

@@ -216,14 +216,14 @@ def _validity(values: Sequence[str | int | None]) -> Any:
     return pa.py_buffer(np.packbits(known, bitorder="little").tobytes())
 
 
-def message_lists(rows: Sequence[Sequence[Message]]) -> Any:
-    """A list array of messages; with tool calls if any has one."""
+def message_lists(rows: Sequence[Sequence[Message]], calls: bool = False) -> Any:
+    """A list array of messages; with tool calls if any has one, or if ``calls``."""
     import numpy as np
     import pyarrow as pa
 
     flat = [message for row in rows for message in row]
     members = [strings([message.role for message in flat]), strings([message.content for message in flat])]
-    if calls := any(message.tool_calls for message in flat):
+    if calls := calls or any(message.tool_calls for message in flat):
         members += [_calls(flat), strings([message.name or None for message in flat])]
     names = [field.name for field in messages_type(calls).value_type]
     values = pa.StructArray.from_arrays(members, names)

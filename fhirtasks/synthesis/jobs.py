@@ -17,7 +17,7 @@ from typing import Any
 from fhirtasks.episodes.types import Episode
 from fhirtasks.leakage.holdouts import Holdouts
 from fhirtasks.leakage.matcher import Matcher
-from fhirtasks.release.features import NOTHING, schema
+from fhirtasks.release.features import NOTHING, has_calls, schema
 from fhirtasks.release.lengths import token_counter as texts_counter
 from fhirtasks.release.preference import preference_table
 from fhirtasks.release.privileged import privileged_table
@@ -127,7 +127,8 @@ def write_partition(made: Made, out: Path, **notes: Any) -> None:
     rows = rows.append_column("characters", integers(characters))
     pairs = [made.pairs.get(row.content_hash) for row in made.kept]
     rows = rows.append_column("shared", integers([pair.shared if pair else None for pair in pairs]))
-    rows = rows.append_column("rejected", message_lists([pair.rejected if pair else () for pair in pairs]))
+    rejected = message_lists([pair.rejected if pair else () for pair in pairs], has_calls(rows.schema))
+    rows = rows.append_column("rejected", rejected)
     rows = rows.append_column("mutant", strings([pair.mutant if pair else None for pair in pairs]))
     rows = rows.append_column("check", strings([pair.check if pair else None for pair in pairs]))
     part = out.with_name(out.name + ".part")

@@ -23,11 +23,11 @@ from fhirtasks.release.features import NOTHING
 from fhirtasks.release.preference import MODEL, Pair, pair, pairs
 from fhirtasks.release.processes import open_world
 from fhirtasks.release.read import open_shard, row_group, shards_of, tables
-from fhirtasks.release.rows import Trajectory, hash_of
+from fhirtasks.release.rows import Trajectory, hash_of, message_of, message_texts
 from fhirtasks.synthesis.earlier import Release
 from fhirtasks.synthesis.jobs import matcher_of, no_cycle_collection, write_partition
 from fhirtasks.synthesis.partition import Drop, Made, forbidden, held_out
-from fhirtasks.tasks.play import replay_task
+from fhirtasks.tasks.play import raws_of, replay_task
 from fhirtasks.tasks.registry import families
 from fhirtasks.tasks.types import Task
 
@@ -145,8 +145,8 @@ def _natural(
             row = mine.get(str(told_pair["content_hash"]))
             if row is None or told_pair["mutant"] != MODEL:
                 continue
-            said = [one["content"] for one in told_pair["prompt"] + told_pair["rejected"] if one["role"] == "assistant"]
             try:
+                said = raws_of(map(message_of, told_pair["prompt"] + told_pair["rejected"]), row.task.protocol)
                 episode = replay_task(row.task, world, said)
                 verdict = graders.grade(row.task, episode, world, truths.get(row.task.id))
             except (ImportError, MemoryError):
@@ -154,7 +154,7 @@ def _natural(
             except Exception:  # as above
                 continue
             made = pair(row.episode, episode, verdict, MODEL)
-            if made is not None and not any(forbidden(matcher)(message.content) for message in made.rejected):
+            if made is not None and not any(map(forbidden(matcher), message_texts(made.rejected))):
                 found[row.content_hash] = made
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from fhirtasks.release.manifest import read_manifest
 from fhirtasks.release.preference import COMMITTED, has_pair, order, pair, pairs
 from fhirtasks.release.processes import close_worlds, open_world
 from fhirtasks.release.read import Failure
-from fhirtasks.release.rows import Trajectory
+from fhirtasks.release.rows import Trajectory, message_lists, message_of
 from fhirtasks.release.verify import verify
 from fhirtasks.synthesis.build import BuildConfig, build
 from fhirtasks.tasks.codec import task_from_json
@@ -44,6 +45,20 @@ def edit(folder: Path, change: Callable[[Rows], Any]) -> None:
     rows = table.to_pylist()
     changed = change(rows)
     pq.write_table(pa.Table.from_pylist(rows if changed is None else changed, schema=table.schema), path)
+
+
+def world_of(folder: Path, out: Path) -> Path:
+    rows = ((row["type"], row["id"], row["patient"], row["raw"]) for row in read(folder, "charts"))
+    write_world_from_charts(rows, "train", out)
+    return out
+
+
+def checked(folder: Path, world: Path) -> list[Failure]:
+    """What the pairs of train are found to have wrong."""
+    failures: list[Failure] = []
+    for job in pair_jobs(folder, read_manifest(folder), {"train": world}, failures):
+        failures += check_pairs(job)
+    return failures
 
 
 def digit(text: str) -> str:
@@ -82,10 +97,7 @@ def test_kinds_that_apply_are_equally_likely() -> None:
 
 @pytest.fixture(scope="module")
 def world_file(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    out = tmp_path_factory.mktemp("world") / "train.duckdb"
-    rows = ((row["type"], row["id"], row["patient"], row["raw"]) for row in read(release, "charts"))
-    write_world_from_charts(rows, "train", out)
-    yield out
+    yield world_of(release, tmp_path_factory.mktemp("world") / "train.duckdb")
     close_worlds()
 
 
@@ -194,10 +206,9 @@ TAMPERING: dict[str, Callable[[Rows], Any]] = {
 
 @pytest.mark.parametrize("name", TAMPERING)
 def test_tampering_is_found_without_hashes(name: str, world_file: Path, copy: Callable[[], Path]) -> None:
-    folder, failures = copy(), list[Failure]()
+    folder = copy()
     edit(folder, TAMPERING[name])
-    for job in pair_jobs(folder, read_manifest(folder), {"train": world_file}, failures):
-        failures += check_pairs(job)
+    failures = checked(folder, world_file)
     assert {(failure.config, failure.split) for failure in failures} == {("preference", "train")}
     assert all(len(failure.problem) < 400 for failure in failures)
 
@@ -232,6 +243,26 @@ def test_a_damaged_row_of_sft_is_told_once(copy: Callable[[], Path]) -> None:
     pq.write_table(pa.Table.from_pylist(rows, schema=table.schema), path)
     failures = [one for one in verify(folder, hashes=False).failures if one.get("config") == "preference"]
     assert [(one["row"], one["problem"]) for one in failures] == [(0, "its row of sft is damaged")]
+
+
+def test_pairs_of_native_calls_are_checked_like_others(tmp_path: Path) -> None:
+    out = tmp_path / "ds"
+    families = ("record_blood_pressure", "latest_lab")
+    build(BuildConfig(out, patients=30, families=families, protocol="tools", per_family=60, seed=51))
+    world = world_of(out, tmp_path / "train.duckdb")
+    assert len(read(out, "preference")) > 5 and checked(out, world) == []
+
+    (path,) = (out / "preference").glob("train-*.parquet")
+    table = pq.read_table(path)
+    sides = [[message_of(one) for one in row] for row in table.column("rejected").to_pylist()]
+    place = next(place for place, side in enumerate(sides) if side[0].tool_calls)
+    (call,) = sides[place][0].tool_calls
+    sides[place][0] = replace(sides[place][0], tool_calls=(replace(call, arguments={**call.arguments, "x": "1"}),))
+    column = table.schema.get_field_index("rejected")
+    pq.write_table(table.set_column(column, table.schema.field(column), message_lists(sides)), path)
+    (failure,) = checked(out, world)
+    assert failure.row == place and failure.problem == "the rejected episode is not what the replay gives"
+    close_worlds()
 
 
 def test_without_pairs_there_is_no_config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
