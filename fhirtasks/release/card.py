@@ -42,7 +42,8 @@ def card(manifest: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
         example=block("" if example is None else shown(example)),
         split=next(iter(manifest["splits"]), "train"),
         max_length=parts.max_length(manifest),
-        configs=parts.configs(),
+        configs=parts.configs(manifest),
+        **parts.training(manifest),
         mode_about=parts.mode(options),
         splits=parts.splits(manifest),
         families=parts.families(manifest),
@@ -71,7 +72,7 @@ def front_matter(manifest: dict[str, Any]) -> str:
     lines += ["- reinforcement-learning", "size_categories:", f"- {size}", "tags:", *(f"- {tag}" for tag in _TAGS)]
     lines.append("configs:")
     for config in CONFIGS:
-        splits = [split for split in manifest["splits"] if _has_rows(manifest, config, split)]
+        splits = parts.splits_of(manifest, config)
         if not splits:
             continue
         lines.append(f"- config_name: {config}")
@@ -101,10 +102,6 @@ def command(options: Mapping[str, Any]) -> str:
     words += [f"--{name} {value}" for name, value in given]
     words += [f"--families {shlex.quote(name)}" for name in options["families"]]
     return " \\\n    ".join([*words, "--out DIR"])
-
-
-def _has_rows(manifest: dict[str, Any], config: str, split: str) -> bool:
-    return any(path.startswith(f"{config}/{split}-") for path in manifest["files"])
 
 
 def _licence(manifest: dict[str, Any]) -> list[str]:

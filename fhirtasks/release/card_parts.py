@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from fhirtasks.release.features import CONFIGS
 from fhirtasks.release.licences import licences, spdx
 from fhirtasks.release.markdown import code, plain, table
 from fhirtasks.tasks.floors import FLOORS
@@ -46,11 +45,43 @@ def glance(manifest: Manifest) -> str:
     return table(("at a glance", ""), [(f"**{name}**", value) for name, value in cells.items()], left=2)
 
 
-def configs() -> str:
+def splits_of(manifest: Manifest, config: str) -> list[str]:
+    """The splits in which a config has rows."""
+    return [
+        split for split in manifest["splits"] if any(one.startswith(f"{config}/{split}-") for one in manifest["files"])
+    ]
+
+
+def configs(manifest: Manifest) -> str:
     """What a row of each config is."""
-    names = [f"`{name}` (default)" if name == "sft" else f"`{name}`" for name in CONFIGS]
-    rows = [(shown, *_CONFIGS.get(name, ("", ""))) for shown, name in zip(names, CONFIGS, strict=True)]
+    rows = [
+        (f"`{name}` (default)" if name == "sft" else f"`{name}`", *about)
+        for name, about in _CONFIGS.items()
+        if splits_of(manifest, name)
+    ]
     return table(("config", "one row is", "columns to know"), rows, left=3)
+
+
+def training(manifest: Manifest) -> dict[str, str]:
+    """What the card says of training on configs that a release may lack, and how its protocol's messages look."""
+    paired, told = splits_of(manifest, "preference"), splits_of(manifest, "privileged")
+    texts = manifest["options"]["protocol"] == "text"
+    pairs = (
+        f'\npairs = load_dataset("path/to/this/folder", "preference", split="{next(iter(paired), "")}")\n'
+        f'DPOTrainer("tuned", args=DPOConfig(max_length={max_length(manifest)}), train_dataset=pairs).train()\n'
+    )
+    about = (
+        "- **DPO**: `preference`. Chosen and rejected share the prompt up to where they part; what was rejected is a mistake\n"
+        "  that models make, and `mutant` and `check` say which, and what it trips.\n"
+    )
+    teacher = "\n- **Distillation**: `privileged` adds to every turn what a teacher that knows the outcome may see.\n"
+    return {
+        "trainers": "DPOConfig, DPOTrainer, SFTConfig, SFTTrainer" if paired else "SFTConfig, SFTTrainer",
+        "dpo": pairs if paired else "",
+        "dpo_about": about if paired else "",
+        "distillation": teacher if told else "",
+        "raw": '"FINISH([])"' if texts else '\'{"content": "", "tool_calls": []}\'',
+    }
 
 
 def mode(options: Mapping[str, Any]) -> str:

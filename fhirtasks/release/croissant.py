@@ -56,6 +56,7 @@ def _document(manifest: dict[str, Any]) -> dict[str, Any]:
     sources = manifest["sources"]
     identity = content_hash(manifest["row_sets"])
     citations = list(dict.fromkeys(source["citation"] for source in sources if source.get("citation")))
+    configs = [config for config in CONFIGS if any(path.startswith(f"{config}/") for path in manifest["files"])]
     shards = {path: about for path, about in manifest["files"].items() if path.endswith(".parquet")}
     return {
         "@context": CONTEXT,
@@ -74,9 +75,9 @@ def _document(manifest: dict[str, Any]) -> dict[str, Any]:
         "rai:machineAnnotationTools": [f"fhirtasks {manifest['versions']['fhirtasks']}: graders, one per family"],
         "distribution": [
             *(_file(path, about) for path, about in sorted(shards.items())),
-            *(_files_of(config) for config in CONFIGS),
+            *(_files_of(config) for config in configs),
         ],
-        "recordSet": [_records(config, _message_parts(manifest)) for config in CONFIGS],
+        "recordSet": [_records(config, _message_parts(manifest)) for config in configs],
     }
 
 

@@ -18,6 +18,7 @@ from markdown_it import MarkdownIt
 
 from fhirtasks.cli import app
 from fhirtasks.release.card import card, command, front_matter
+from fhirtasks.release.croissant import croissant
 from fhirtasks.release.documents import EPISODES, in_order
 from fhirtasks.release.example import WIDTH, choose, shown
 from fhirtasks.release.features import CONFIGS
@@ -157,6 +158,25 @@ def test_snippets_are_python_and_the_environment_works(release: Path) -> None:
             assert (
                 "episodes" not in space or len(space["episodes"]) == read_manifest(release)["splits"]["train"]["rows"]
             )
+
+
+def test_what_a_release_has_not_is_not_spoken_of(manifest: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    files = {
+        path: about for path, about in manifest["files"].items() if not path.startswith(("preference/", "privileged/"))
+    }
+    bare = manifest | {"files": files, "options": manifest["options"] | {"protocol": "tools"}}
+    text = card(bare, rows)
+    assert not re.search(r"preference|privileged|DPO|FINISH\(\[\]\)", text.split("## Load")[1].split("## Verify")[0])
+    assert [one["config_name"] for one in front(bare)["configs"]] == ["sft", "sft_turns", "rl", "charts", "dropped"]
+    assert {one["name"] for one in json.loads(croissant(bare))["recordSet"]} == {
+        "sft",
+        "sft_turns",
+        "rl",
+        "charts",
+        "dropped",
+    }
+    for snippet in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        compile(snippet, "snippet", "exec")
 
 
 HOSTILE = [
