@@ -110,12 +110,7 @@ def _lenient(text: str) -> Json:
 def exact(text: str) -> Json:
     """One JSON value with exact numbers; ValueError for anything else, a key twice, absurd numbers and absurd nesting."""
 
-    def number(digits: str) -> Decimal:
-        if not _in_range(digits):
-            raise ValueError(f"the number {digits[:40]} is out of range")
-        return Decimal(digits)
-
-    value = json.loads(text, parse_float=number, parse_constant=_refuse, object_pairs_hook=unique_keys)
+    value = _decode_exact(text)
     if text.count("[") + text.count("{") > _DEPTH and _too_deep(value):
         raise ValueError(f"the value is nested more than {_DEPTH} deep")
     return value
@@ -137,6 +132,17 @@ def _in_range(digits: str) -> bool:
 
 def _refuse(constant: str) -> Json:
     raise ValueError(f"{constant} is not JSON")
+
+
+def _exact_number(digits: str) -> Decimal:
+    if not _in_range(digits):
+        raise ValueError(f"the number {digits[:40]} is out of range")
+    return Decimal(digits)
+
+
+_decode_exact = json.JSONDecoder(
+    parse_float=_exact_number, parse_constant=_refuse, object_pairs_hook=unique_keys
+).decode
 
 
 def prompt(task: PublicTask, *, template: str | None = None, functions: str | None = None) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -60,6 +60,27 @@ def assistant_message(raw: str) -> Message:
 def raw_of(message: Message) -> str:
     """The raw text of an assistant message of a conversation, from which it can be replayed."""
     return raw_message(message.content, message.tool_calls)
+
+
+def wire(messages: Iterable[Message], *, arguments_as_text: bool = False) -> list[dict[str, Any]]:
+    """Messages as chat templates take them; with ``arguments_as_text`` as endpoints do, calls and replies tied by ids."""
+    found: list[dict[str, Any]] = []
+    number = answered = 0
+    for message in messages:
+        told: dict[str, Any] = {"role": message.role, "content": message.content}
+        calls = []
+        for call in message.tool_calls:
+            number += 1
+            arguments = dumps(call.arguments) if arguments_as_text else call.arguments
+            named = {"type": "function", "function": {"name": call.name, "arguments": arguments}}
+            calls.append({"id": f"call_{number}", **named} if arguments_as_text else named)
+        if calls:
+            told["tool_calls"] = calls
+        if message.role == "tool":
+            answered += 1
+            told |= {"tool_call_id": f"call_{answered}"} if arguments_as_text else {"name": message.name}
+        found.append(told)
+    return found
 
 
 def render(action: Get | Post | Finish, base: str) -> str:

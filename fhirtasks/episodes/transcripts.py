@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from fhirtasks.episodes.tools import read_message
 from fhirtasks.episodes.types import Message
 
-ROLES: Final[dict[str, Literal["system", "user", "assistant"]]] = {
+ROLES: Final[dict[str, Literal["system", "user", "assistant", "tool"]]] = {
     "system": "system",
     "user": "user",
     "assistant": "assistant",
     "agent": "assistant",
+    "tool": "tool",
 }
 """Roles as recorded, and what they are here."""
 
@@ -59,6 +61,17 @@ def printable(text: str) -> str:
 def _message(where: str, place: int, value: object) -> Message:
     role = value.get("role") if isinstance(value, Mapping) else None
     content = value.get("content") if isinstance(value, Mapping) else None
+    calls = value.get("tool_calls") if isinstance(value, Mapping) else None
+    if calls and content is None:
+        content = ""
     if not isinstance(role, str) or role not in ROLES or not isinstance(content, str):
-        raise ValueError(f"{where}: message {place} needs a role (user, assistant or agent) and a text as content.")
-    return Message(ROLES[role], printable(content))
+        raise ValueError(
+            f"{where}: message {place} needs a role (user, assistant, agent or tool) and a text as content."
+        )
+    if not calls or ROLES[role] != "assistant":
+        return Message(ROLES[role], printable(content))
+    try:
+        _, named = read_message(json.dumps({"tool_calls": calls}))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{where}: message {place} has tool_calls that cannot be read ({error}).") from error
+    return Message("assistant", printable(content), named)

@@ -16,7 +16,7 @@ from fhirtasks.episodes.transcripts import Transcript, transcript
 from fhirtasks.episodes.types import Episode, EpisodeStatus, Finish, Invalid, Message, Observation, Turn
 from fhirtasks.errors import UserError
 from fhirtasks.evaluation.sources import open_tasks
-from fhirtasks.tasks.play import replay_task
+from fhirtasks.tasks.play import raws_of, replay_task
 from fhirtasks.tasks.types import Task
 
 
@@ -41,8 +41,7 @@ def grade_file(tasks: Path, episodes: Path, graph: Path | None, mode: str | None
             if task.mode == "compat":
                 episode = recorded_episode(task, one.messages)
             else:
-                raws = [message.content for message in one.messages if message.role == "assistant"]
-                episode = replay_task(task, source.world(task), raws)
+                episode = replay_task(task, source.world(task), raws_of(one.messages, task.protocol))
             verdict = source.grade(task, episode)
             checks = [{"name": check.name, "passed": check.passed, "detail": check.detail} for check in verdict.checks]
             results.append({"id": task.id, "passed": verdict.passed, "checks": checks})

@@ -11,9 +11,11 @@ from typing import Any, Final, TypeAlias
 
 import httpx
 
+from fhirtasks.episodes.tools import wire
 from fhirtasks.episodes.transcripts import printable
 from fhirtasks.episodes.types import Message, PublicTask
 from fhirtasks.errors import UserError
+from fhirtasks.fhir.jsontext import dumps
 
 Policy: TypeAlias = Callable[[PublicTask, Sequence[Message]], str]
 """The next raw assistant text, given the task and the conversation so far: all that a policy sees."""
@@ -56,14 +58,19 @@ def endpoint_policy(endpoint: str, model: str | None, *, transport: httpx.BaseTr
     url = endpoint.rstrip("/") + "/chat/completions"
 
     def policy(task: PublicTask, messages: Sequence[Message]) -> str:
-        chat = [{"role": message.role, "content": message.content} for message in messages]
+        chat = wire(messages, arguments_as_text=True)
         body = {"model": model, "messages": chat, "temperature": 0, "max_tokens": MAX_TOKENS}
-        return without_thinking(_ask(client, url, body))
+        if task.tools:
+            body["tools"] = list(task.tools)
+        said = _ask(client, url, body)
+        content = without_thinking(_content(said))
+        return dumps({"content": content, "tool_calls": said.get("tool_calls") or []}) if task.tools else content
 
     return policy
 
 
-def _ask(client: httpx.Client, url: str, body: dict[str, Any]) -> str:
+def _ask(client: httpx.Client, url: str, body: dict[str, Any]) -> dict[str, Any]:
+    """The message that an endpoint replies."""
     reason = ""
     for attempt in range(TRIES):
         if attempt:
@@ -74,18 +81,25 @@ def _ask(client: httpx.Client, url: str, body: dict[str, Any]) -> str:
             reason = f"{type(error).__name__}: {error}"
             continue
         if reply.status_code < 400:
-            return _content(reply)
+            return _said(reply)
         reason = f"HTTP {reply.status_code}: {reply.text[:200]}"
         if reply.status_code < 500 and reply.status_code not in (408, 409, 425, 429):
             break
     raise InfrastructureError(reason)
 
 
-def _content(reply: httpx.Response) -> str:
+def _said(reply: httpx.Response) -> dict[str, Any]:
     try:
-        content = reply.json()["choices"][0]["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError, RecursionError):
+        message = reply.json()["choices"][0]["message"]
+        message["content"] = message.get("content")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise InfrastructureError(f"the endpoint's reply is no chat completion: {reply.text[:200]}") from None
+    found: dict[str, Any] = message
+    return found
+
+
+def _content(message: dict[str, Any]) -> str:
+    content = message["content"]
     return printable(content) if isinstance(content, str) else ""
 
 
@@ -110,6 +124,10 @@ def local_policy(model: str) -> Policy:
     network.to("cuda" if torch.cuda.is_available() else "cpu").eval()
 
     def policy(task: PublicTask, messages: Sequence[Message]) -> str:
+        if task.tools:
+            raise UserError(
+                f"A local model speaks text only; serve it and give --endpoint for the protocol {task.protocol}."
+            )
         chat = [{"role": message.role, "content": message.content} for message in messages]
         text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True, enable_thinking=False)
         inputs = tokenizer(text, return_tensors="pt", add_special_tokens=False).to(network.device)

@@ -13,6 +13,7 @@ from typing import Final
 import solvers
 from fhirtasks.episodes.code import CodeEnvironment
 from fhirtasks.episodes.environment import Environment, run_solver
+from fhirtasks.episodes.tools import wire
 from fhirtasks.episodes.types import Solver
 from fhirtasks.errors import UserError
 from fhirtasks.evaluation.models import InfrastructureError, Policy, endpoint_policy, local_policy
@@ -130,8 +131,8 @@ def write_transcripts(out: Path, outcomes: Sequence[Outcome], who: str) -> None:
         with partial.open("w", encoding="utf-8") as file:
             for episode in (outcome.episode for outcome in outcomes):
                 if episode is not None:
-                    messages = [{"role": message.role, "content": message.content} for message in episode.messages]
-                    file.write(dumps({"id": episode.task_id, "model": who, "messages": messages}) + "\n")
+                    line = {"id": episode.task_id, "model": who, "messages": wire(episode.messages)}
+                    file.write(dumps(line) + "\n")
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, out)

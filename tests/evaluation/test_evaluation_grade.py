@@ -73,7 +73,7 @@ def test_a_transcript_without_an_answer_is_not_completed(release: Path, tmp_path
         ([{"id": 1, "messages": []}], "line 1 has no task id"),
         ([{"id": "t1"}], r"line 1 \(t1\) has no messages"),
         ([{"id": "t1", "messages": "GET"}], r"line 1 \(t1\) has no messages"),
-        ([{"id": "t1", "messages": [{"role": "tool", "content": ""}]}], "message 1 needs a role"),
+        ([{"id": "t1", "messages": [{"role": "function", "content": ""}]}], "message 1 needs a role"),
         ([{"id": "t1", "messages": [{"role": ["user"], "content": ""}]}], "message 1 needs a role"),
         ([{"id": "t1", "messages": [{"role": "user", "content": None}]}], "message 1 needs a role"),
         ([{"id": "t1", "messages": ["GET"]}], "message 1 needs a role"),
