@@ -216,7 +216,8 @@ def audit(manifest: Manifest) -> str:
     left = _counts(counts) if counts else "no attempt"
     return (
         f"Held out: {found}. Held-out patients enter no world; every text of every row was compared, not only prompts. "
-        f"Left out for it: {left}. `fhirtasks audit` repeats the comparison from the rows alone."
+        f"Left out for it: {left}. `fhirtasks audit` repeats the comparison from the rows alone. "
+        "`holdouts.json` has what is held out as keyed hashes, so that a push can be audited without the benchmark's files."
     )
 
 
@@ -276,14 +277,18 @@ def _counts(found: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} × {plain(name)}" for name, count in rows if count) or "nothing"
 
 
+def held_out(manifest: Manifest) -> list[tuple[str, int]]:
+    """How much of what kind was held out, the items first; empty where nothing was."""
+    items = (manifest.get("holdouts") or {}).get("items", {})
+    return [(kind, items[kind]) for kind in sorted(items, key=lambda kind: (kind != "items", kind)) if items[kind]]
+
+
 def _held_out(manifest: Manifest) -> str:
-    stated = manifest.get("holdouts")
-    if stated:
-        items = stated.get("items", {})
-        counts = ", ".join(f"{count:,} {plain(kind)}" for kind, count in sorted(items.items()))
-        return f"{counts or 'items'} (digest {code(str(stated.get('digest', ''))[:16])})"
-    digest = manifest["options"].get("holdouts")
-    return f"items of the digest {code(str(digest)[:16])}" if digest else "nothing"
+    digest = (manifest.get("holdouts") or {}).get("digest") or manifest["options"].get("holdouts")
+    if not digest:
+        return "nothing"
+    counts = ", ".join(f"{count:,} {plain(kind)}" for kind, count in held_out(manifest)) or "items"
+    return f"{counts} (digest {code(str(digest)[:16])})"
 
 
 def _floor_runs(manifest: Manifest) -> tuple[int, int]:

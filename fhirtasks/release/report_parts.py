@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from fhirtasks.release.card_parts import held_out
 from fhirtasks.release.figures import units
 from fhirtasks.tasks.floors import FLOORS
 
@@ -127,8 +128,7 @@ def audit(manifest: Manifest) -> str:
             "Nothing was held out when this was built. <code>fhirtasks audit DIR --holdout FILE</code> compares every "
             "message and chart with a benchmark's files."
         )
-    items = (stated or {}).get("items", {})
-    counts = ", ".join(f"{count:,} {escape(kind)}" for kind, count in sorted(items.items())) or "items"
+    counts = ", ".join(f"{count:,} {escape(kind)}" for kind, count in held_out(manifest)) or "items"
     shown = escape(str((stated or {}).get("digest") or digest)[:16])
     left = {reason: count for reason, count in manifest["dropped"].items() if "holdout" in reason or "leak" in reason}
     lost = ", ".join(f"{count:,} × {escape(reason)}" for reason, count in sorted(left.items())) or "no attempt"

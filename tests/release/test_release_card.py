@@ -160,6 +160,15 @@ def test_snippets_are_python_and_the_environment_works(release: Path) -> None:
             )
 
 
+def test_what_was_held_out_is_counted(manifest: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    assert "| **held out** | nothing |" in card(manifest, rows)
+    items = {"items": 300, "people": 30, "phones": 0}
+    stated = {"digest": "ab" * 32, "items": items}
+    text = card(manifest | {"holdouts": stated, "dropped": {"holdout": 3, "graded: answer": 2}}, rows)
+    assert "| **held out** | 300 items, 30 people (digest `abababababababab`) |" in text
+    assert "Left out for it: 3 × holdout." in text and "phones" not in text
+
+
 def test_what_a_release_has_not_is_not_spoken_of(manifest: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     files = {
         path: about for path, about in manifest["files"].items() if not path.startswith(("preference/", "privileged/"))
