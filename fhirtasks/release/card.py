@@ -10,6 +10,7 @@ from string import Template
 from typing import Any, Final
 
 import fhirtasks
+from fhirtasks.leakage.policy import read_policy
 from fhirtasks.release import card_parts as parts
 from fhirtasks.release.example import choose, shown
 from fhirtasks.release.features import CONFIGS
@@ -98,6 +99,7 @@ def command(options: Mapping[str, Any]) -> str:
     given = [("extend", "RELEASE")] * bool(options.get("extend"))
     given += [("tokenizer", "TOKENIZER")] * bool(options.get("tokenizer"))
     given += [("holdout", "HOLDOUTS")] * bool(options.get("holdouts"))
+    given += [("policy", "POLICY")] * (options.get("policy") not in (None, read_policy(None).digest))
     given += [("rollouts", "TRANSCRIPTS")] * len(options.get("rollouts") or ())
     words += [f"--{name} {value}" for name, value in given]
     words += [f"--families {shlex.quote(name)}" for name in options["families"]]

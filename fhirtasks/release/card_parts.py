@@ -196,7 +196,9 @@ def made(manifest: Manifest) -> str:
     rows = [("graph", code(manifest["graph"]))]
     rows += [(f"world of {name}", code(row["world"])) for name, row in manifest["splits"].items()]
     rows.append(("seed", str(options["seed"])))
-    rows += [(name, code(str(options[name]))) for name in ("holdouts", "tokenizer", "extend") if options.get(name)]
+    rows += [
+        (name, code(str(options[name]))) for name in ("holdouts", "policy", "tokenizer", "extend") if options.get(name)
+    ]
     rows += [("rollouts", code(str(digest))) for digest in options.get("rollouts") or ()]
     rows += [("comes from", code(str(one["manifest"]))) for one in manifest.get("lineage") or ()]
     rows.append(("families", ", ".join(f"{code(name)} {plain(str(one))}" for name, one in options["families"].items())))

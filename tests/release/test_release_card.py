@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from fhirtasks.cli import app
+from fhirtasks.leakage.policy import read_policy
 from fhirtasks.release.card import card, command, front_matter
 from fhirtasks.release.croissant import croissant
 from fhirtasks.release.documents import EPISODES, in_order
@@ -142,6 +143,21 @@ def test_the_command_is_one_that_the_command_line_takes(manifest: dict[str, Any]
     refused = CliRunner().invoke(app, words[2:])
     assert "No such option" not in refused.output
     assert "no family matches" in str(refused.exception)
+    asked = {
+        "extend": "d",
+        "tokenizer": "d",
+        "holdouts": "d",
+        "policy": "d",
+        "rollouts": ["d", "e"],
+        "population": None,
+    }
+    words = shlex.split(command(options | asked).replace("\\\n", " "))
+    assert [word for word in words if word.startswith("--") and word != "--families"] == [
+        *("--mode", "--protocol", "--per-family", "--seed", "--extend", "--tokenizer", "--holdout", "--policy"),
+        *("--rollouts", "--rollouts", "--out"),
+    ]  # fmt: skip
+    assert "No such option" not in CliRunner().invoke(app, words[2:]).output
+    assert "--policy" not in command(options | {"holdouts": "d", "policy": read_policy(None).digest})
     assert command({"merge": ["a", "b"]}) == "$ fhirtasks merge RELEASE-1 RELEASE-2 --out DIR"
 
 
@@ -167,6 +183,14 @@ def test_what_was_held_out_is_counted(manifest: dict[str, Any], rows: list[dict[
     text = card(manifest | {"holdouts": stated, "dropped": {"holdout": 3, "graded: answer": 2}}, rows)
     assert "| **held out** | 300 items, 30 people (digest `abababababababab`) |" in text
     assert "Left out for it: 3 × holdout." in text and "phones" not in text
+
+
+def test_rollouts_are_counted_by_model(manifest: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    told = {"file": "d", "model": "acme/m|1", "transcripts": 1600, "kept": 53, "other_replies": 0}
+    told |= {"cleaned": {"reasoning": 27}, "dropped": {"wrong answer": 80, "duplicate": 27}}
+    text = card(manifest | {"rollouts": [told], "models": {"acme/m|1": 53}}, rows)
+    assert "| acme/m\\|1 | 1,600 | 53 | 27 × reasoning | 80 × wrong answer, 27 × duplicate |" in text
+    assert "Model rollouts" not in card(manifest, rows)
 
 
 def test_what_a_release_has_not_is_not_spoken_of(manifest: dict[str, Any], rows: list[dict[str, Any]]) -> None:
