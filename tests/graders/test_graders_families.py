@@ -18,7 +18,7 @@ from fhirtasks.tasks.registry import families
 from fhirtasks.tasks.seeds import rng, task_id, task_seed
 from fhirtasks.tasks.types import Family, Task
 from graders import alternatives, mutants
-from graders.damage import said_in
+from graders.damage import Played, said_in
 from solvers import solver
 
 DRAWS = 12
@@ -45,7 +45,7 @@ def rows(population: World) -> Rows:
     """One task for every family, branch, mode and protocol, played by its expert."""
     tasks = [
         task
-        for family in families()
+        for family in families(protocol="text")
         if family.missing(population) is None
         for mode in family.modes
         for protocol in (family.protocols if mode == "clinical" else ("text",))
@@ -65,7 +65,9 @@ def where(task: Task) -> str:
 
 
 def test_every_family_is_there_in_both_modes(rows: Rows) -> None:
-    assert {(task.family, task.mode) for task, _ in rows} == {(f.name, mode) for f in families() for mode in f.modes}
+    assert {(task.family, task.mode) for task, _ in rows} == {
+        (f.name, mode) for f in families(protocol="text") for mode in f.modes
+    }
 
 
 def test_the_experts_episodes_pass(rows: Rows, truths: dict[str, graders.Truth], population: World) -> None:
@@ -123,6 +125,18 @@ def test_every_mutant_trips_its_check(
     assert {place: len(found) for place, found in kinds.items() if len(found) < 15} == {}
     assert {task.family for task, _ in rows} == {family for family, _ in kinds}
     assert {mutant.kind for _, mutant in made} == set(mutants.KINDS)
+
+
+def test_the_kinds_that_look_at_results_are_named(
+    rows: Rows, population: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = set()
+    results = Played.results
+    for kind in mutants.KINDS:
+        monkeypatch.setattr(Played, "results", lambda *given, kind=kind: looked.add(kind) or results(*given))
+        for task, episode in rows[::3]:
+            mutants.mutant(Played(task, episode, population), kind)
+    assert looked == mutants.LOOKING
 
 
 def test_every_alternative_passes(rows: Rows, truths: dict[str, graders.Truth], population: World) -> None:
