@@ -69,22 +69,31 @@ def unite_worlds(
 def conflicts(releases: Sequence[Path], split: str) -> int:
     """How many resources have different bodies in the releases' charts of a split."""
     with duckdb.connect() as db:
-        _gather(db, releases, split)
-        return sum(1 for _ in _several(db))
+        row = db.execute(
+            """SELECT count(*) FROM (SELECT type, id FROM read_parquet(?::VARCHAR[])
+                GROUP BY type, id HAVING count(DISTINCT hash(raw)) > 1)""",
+            [_charts_of(releases, split)],
+        ).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _charts_of(releases: Sequence[Path], split: str) -> list[str]:
+    return [str(path) for release in releases for path in shards_of(release, "charts", split)]
 
 
 def _gather(db: duckdb.DuckDBPyConnection, releases: Sequence[Path], split: str) -> None:
     """Table ``resource`` (type, id, patient, raw): every chart of the split, equal ones once."""
-    paths = [str(path) for release in releases for path in shards_of(release, "charts", split)]
     db.execute(
-        "CREATE TABLE resource AS SELECT DISTINCT type, id, patient, raw FROM read_parquet(?::VARCHAR[])", [paths]
+        "CREATE TABLE resource AS SELECT DISTINCT type, id, patient, raw FROM read_parquet(?::VARCHAR[])",
+        [_charts_of(releases, split)],
     )
 
 
 def _several(db: duckdb.DuckDBPyConnection) -> Iterator[tuple[tuple[str, str], str]]:
     """(type, id) of each resource with several texts, and the text that is current."""
     rows = db.execute(
-        "SELECT type, id, list(raw) FROM resource GROUP BY type, id HAVING count(*) > 1 ORDER BY type, id"
+        """WITH twin AS (SELECT type, id FROM resource GROUP BY type, id HAVING count(*) > 1)
+        SELECT type, id, list(raw) FROM resource SEMI JOIN twin USING (type, id) GROUP BY type, id ORDER BY type, id"""
     ).fetchall()
     for type_, id_, texts in rows:
         yield (type_, id_), rank(read_body(text) for text in texts)[0].text
