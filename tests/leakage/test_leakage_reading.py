@@ -44,7 +44,7 @@ def test_every_kind_of_file_gives_its_rows(tmp_path: Path) -> None:
         stream.write_table(table)
     lines = "".join(json.dumps(row) + "\n" for row in ROWS)
     (tmp_path / "lines.jsonl").write_text(lines)
-    (tmp_path / "packed.jsonl.gz").write_bytes(gzip.compress(lines.encode(, mtime=0)))
+    (tmp_path / "packed.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
     (tmp_path / "list.json").write_text(json.dumps(ROWS, indent=1))
     (tmp_path / "table.csv").write_text("id,text\n" + "".join(f"{row['id']},{row['text']}\n" for row in ROWS))
     (tmp_path / ".cache").mkdir()
@@ -141,7 +141,7 @@ def test_other_encodings_are_read(tmp_path: Path, encoding: str) -> None:
     [
         ("x.parquet", b"PAR1 no", "x.parquet cannot be read"),
         ("x.arrow", b"ARROW1 no", "x.arrow cannot be read"),
-        ("x.jsonl.gz", gzip.compress(json.dumps(ROWS, mtime=0).encode())[:-9], "x.jsonl.gz cannot be read"),
+        ("x.jsonl.gz", gzip.compress(json.dumps(ROWS).encode(), mtime=0)[:-9], "x.jsonl.gz cannot be read"),
         ("x.png", b"\x00\x01", "holds no rows"),
     ],
 )
