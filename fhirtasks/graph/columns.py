@@ -116,8 +116,7 @@ OTHER = Elements(
 
 _SLOTS = (
     "subject", "status", "period_start", "period_end", "system", "code", "more_codes", "more_concepts",
-    "category_system", "category", "more_category_codes", "more_categories", "category_object", "number", "unit", "component",
-    "extension", "id",
+    "category_system", "category", "more_category_codes", "more_categories", "category_object", "number", "unit", "id",
 )  # fmt: skip
 """The layout of every list of paths; the links follow, then the times."""
 
@@ -146,7 +145,7 @@ def columns_query(relation: str, *, links: bool = False) -> str:
     more = "".join(f", extracted[{_FIRST_LINK + i}] as link_{i + 1}" for i in range(MOST_LINKS))
     more = more + f", {_slot('id')} as id" if links else ""
     return f"""
-    select * exclude (clinical, ends, number, own, plain{kept}),
+    select * exclude (clinical, ends, number, own{kept}),
         case when starts_with(link_0, 'Patient/') and not contains(substr(link_0, 9), '/') then substr(link_0, 9)
             else nullif(regexp_extract(link_0, {patient}, 1), '') end as subject,
         case when ends = '' then {END} when ends is not null then {high_sql("ends")}
@@ -154,14 +153,13 @@ def columns_query(relation: str, *, links: bool = False) -> str:
             else {high_sql("clinical")} end as date_hi,
         coalesce(clinical, ends) as effective,
         case when own is null then number
-            when plain and own = number then own
-            when plain and try_cast(own as double) = try_cast(number as double) then own
+            when len(own) = 1 and (own[1] = number or try_cast(own[1] as double) = try_cast(number as double)) then own[1]
             else {_exact_value("raw")} end as value
     from (
         select *,
             case when clinical is null and ends is not null then -{END} else {low_sql("clinical")} end as date_lo,
             case when contains(number, '.') or contains(number, 'e') or number = '0' then
-                regexp_extract(raw, '"valueQuantity":\\{{[^{{}}]*?"value":({_NUMBER})', 1) end as own
+                regexp_extract_all(raw, '"valueQuantity":(?:\\{{[^{{}}]*?"value":({_NUMBER}))?', 1) end as own
         from (
             select * exclude (extracted),
                 {_slot("subject")} as link_0{more},
@@ -173,8 +171,7 @@ def columns_query(relation: str, *, links: bool = False) -> str:
                 {_categories()} as categories,
                 {_slot("status")} as status,
                 case when type = 'Observation' then {_slot("number")} end as number,
-                case when type = 'Observation' then {_slot("unit")} end as unit,
-                {_slot("component")} is null and {_slot("extension")} is null as plain
+                case when type = 'Observation' then {_slot("unit")} end as unit
             from (select *, {_extraction()} as extracted from {relation})))"""
 
 
@@ -239,7 +236,7 @@ def _paths(elements: Elements) -> str:
         f"{at.concept.replace('[0]', '[1]')}.coding[{int('[0]' not in at.concept)}].code",
         "category[0].coding[0].system", "category[0].coding[0].code", "category[0].coding[1].code",
         "category[1].coding[0].code", "category.coding[0].code", "valueQuantity.value", "valueQuantity.unit",
-        "component[0]", "extension[0]", "id", *links, *at.times,
+        "id", *links, *at.times,
     )  # fmt: skip
     return ", ".join(f"'$.{path}'" for path in paths)
 
