@@ -33,8 +33,8 @@ from fhirtasks.synthesis.jobs import token_counter
 from fhirtasks.synthesis.journal import Journal, journal_of
 from fhirtasks.synthesis.merge import Merged, coverage
 from fhirtasks.synthesis.publish import describe, finish, stated_sources, write_shards
-from fhirtasks.synthesis.rollouts import open_rollouts
 from fhirtasks.synthesis.stages import Stages
+from fhirtasks.synthesis.transcript_files import open_rollouts
 from fhirtasks.tasks.quotas import Quota
 from fhirtasks.tasks.registry import families as registered
 from fhirtasks.tasks.types import Family

@@ -6,10 +6,9 @@ row like an expert's; what does not is counted by kind, by file and by model, an
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,17 +16,16 @@ from typing import Any
 import duckdb
 
 import graders
-from fhirtasks.episodes.environment import ROUNDS
-from fhirtasks.episodes.text import WIRE, parse
+from fhirtasks.episodes.text import WIRE
 from fhirtasks.episodes.transcripts import Transcript, transcript
-from fhirtasks.episodes.types import Episode, Invalid
-from fhirtasks.errors import UserError
+from fhirtasks.episodes.types import Episode
 from fhirtasks.graph.world import World
 from fhirtasks.leakage.holdouts import Holdouts
 from fhirtasks.release.preference import natural_pairs, pairs
 from fhirtasks.release.processes import open_world
 from fhirtasks.release.rows import Trajectory, hash_of, provenance
-from fhirtasks.synthesis.cleaning import CLEANINGS, Cleaned, clean, unfinished_reasoning
+from fhirtasks.synthesis.cleaning import CLEANINGS, Cleaned, clean
+from fhirtasks.synthesis.failures import CUT_OFF, failed, unfinished
 from fhirtasks.synthesis.jobs import (
     matcher_of,
     no_cycle_collection,
@@ -38,30 +36,14 @@ from fhirtasks.synthesis.jobs import (
 )
 from fhirtasks.synthesis.merge import Merged, Part
 from fhirtasks.synthesis.partition import Drop, Made, forbidden, held_out
+from fhirtasks.synthesis.transcript_files import RolloutFile, lines_of
 from fhirtasks.tasks.codec import task_from_json
 from fhirtasks.tasks.play import raws_of, replay_task
 from fhirtasks.tasks.types import Task, Verdict
 
-CHUNK_LINES = 200
-CHUNK_BYTES = 16 << 20
-"""A job takes so many lines, or fewer where they are long."""
-LINE_BYTES = 64 << 20
-"""A longer line is not read."""
 MODEL_CHARACTERS = 96
 UNKNOWN = "unknown"
 """The model of a transcript that does not say."""
-CUT_OFF = "no answer"
-"""The kind of a transcript that just ends: nothing in it is the model's mistake."""
-_BLOCK = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutFile:
-    """A file of transcripts: its sha256, and (offset, bytes, first line) of each chunk."""
-
-    path: Path
-    digest: str
-    chunks: tuple[tuple[int, int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +82,6 @@ class _Played:
     other_replies: bool
     content: str
     unfinished: str = ""
-
-
-def open_rollouts(paths: Iterable[Path]) -> tuple[RolloutFile, ...]:
-    """The files by their contents, each once. UserError for what is no file of transcripts at all."""
-    found = {file.digest: file for file in map(_survey, paths)}
-    return tuple(found[digest] for digest in sorted(found))
 
 
 def write_tasks(parts: Sequence[Part], merged: Merged, out: Path) -> None:
@@ -172,60 +148,10 @@ def account(jobs: Sequence[RolloutJob], merged: Merged) -> list[dict[str, Any]]:
     return [found[key] for key in sorted(found)]
 
 
-def _survey(path: Path) -> RolloutFile:
-    """One pass over a file: its digest, where its chunks begin, and that there is a transcript in it."""
-    if not path.is_file():
-        raise UserError(f"There is no file {path}; give a JSONL file with one transcript per line.")
-    chunks: list[tuple[int, int, int]] = []
-    digest = hashlib.sha256()
-    start = end = 0
-    first = line = 1
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-            place = block.find(b"\n")
-            while place >= 0:
-                line += 1
-                if line - first >= CHUNK_LINES or end + place + 1 - start >= CHUNK_BYTES:
-                    chunks.append((start, end + place + 1 - start, first))
-                    start, first = end + place + 1, line
-                place = block.find(b"\n", place + 1)
-            end += len(block)
-    if end > start:
-        chunks.append((start, end - start, first))
-    found = RolloutFile(path, digest.hexdigest(), tuple(chunks))
-    reason = "it is empty"
-    for chunk in range(len(chunks)):
-        for number, text in _lines(found, chunk):
-            try:
-                transcript(number, text)
-                return found
-            except ValueError as error:
-                reason = f"line {number} {error}".rstrip(".") if reason == "it is empty" else reason
-    raise UserError(f"{path} holds no transcript ({reason}); give a JSONL file with one transcript per line.")
-
-
-def _lines(file: RolloutFile, chunk: int) -> Iterator[tuple[int, bytes]]:
-    """The lines of a chunk that are not blank, with their numbers; one that is too long comes empty."""
-    start, size, number = file.chunks[chunk]
-    with file.path.open("rb") as opened:
-        opened.seek(start)
-        while size > 0 and (line := opened.readline(min(size, LINE_BYTES))):
-            size -= len(line)
-            if not line.endswith(b"\n") and size > 0:
-                while size > 0 and not line.endswith(b"\n"):
-                    line = opened.readline(min(size, LINE_BYTES))
-                    size -= len(line)
-                yield number, b""
-            elif line.strip():
-                yield number, line
-            number += 1
-
-
 def _played(job: RolloutJob, made: Made, tally: _Tally) -> Iterator[_Played]:
     """The transcripts that show nothing held out. Those that come to no answer are dropped and counted already."""
     read: list[Transcript] = []
-    for number, line in _lines(job.file, job.chunk):
+    for number, line in lines_of(job.file, job.chunk):
         try:
             read.append(transcript(number, line))
         except ValueError:
@@ -320,49 +246,12 @@ def _judge(job: RolloutJob, played: list[_Played], made: Made, tally: _Tally) ->
     made.pairs |= natural_pairs(kept, failures, forbidden(matcher))
 
 
-def unfinished(episode: Episode, task: Task) -> str:
-    """Why an episode came to no answer; empty if it did."""
-    if episode.status == "completed":
-        return ""
-    if episode.status == "task limit reached":
-        return "round limit" if len(episode.turns) >= ROUNDS[task.mode] else CUT_OFF
-    raw = episode.turns[-1].raw
-    if not raw.strip():
-        return "empty message"
-    if unfinished_reasoning(raw):
-        return "unfinished reasoning"
-    begun = re.match(r"(GET|POST|FINISH)\b", raw.strip())
-    alone = parse(raw.strip().split("\n")[0], "clinical")
-    return "malformed action" if begun and isinstance(alone, Invalid) else "prose for format"
-
-
-def failed(verdict: Verdict) -> str:
-    """The kind of failure that a verdict tells of, by its first check that did not pass."""
-    check = next(check for check in verdict.checks if not check.passed)
-    if check.name in ("answer_shape", "answer"):
-        return "wrong answer"
-    if check.name == "evidence":
-        return "unread evidence"
-    if check.name == "writes_count":
-        counted = re.fullmatch(r"expected (.*), found (.*)", check.detail, re.DOTALL)
-        return "write missing" if counted and _number(counted[2]) < _number(counted[1]) else "write extra"
-    return "write wrong" if check.name.startswith("write_") else f"graded: {check.name}"
-
-
 def model_name(said: str) -> str:
     """A model's name as a release shows it: one line, the last part of a path on somebody's disk."""
     name = " ".join("".join(sign if sign.isprintable() else " " for sign in said).split())
     if name.startswith(("/", ".", "~")) or "\\" in name or name.count("/") > 1:
         name = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
     return name[:MODEL_CHARACTERS] or UNKNOWN
-
-
-def _number(text: str) -> int:
-    """How many resources a part of a grader's clause counts: a number in compat mode, else a list of types."""
-    digits = re.match(r"\d+", text)
-    if digits:
-        return int(digits[0])
-    return 0 if text == "no write" else text.count(",") + 1
 
 
 def _drop(made: Made, tally: _Tally, model: str, task: Task | None, content: str, kind: str) -> None:

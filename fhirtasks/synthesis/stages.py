@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,8 +22,9 @@ from fhirtasks.synthesis.journal import Journal
 from fhirtasks.synthesis.merge import Merged, Part, merge, missed
 from fhirtasks.synthesis.plan import LEAST_PATIENTS, Partition, plan_partitions, plan_quotas, split_patients
 from fhirtasks.synthesis.publish import stated_sources
-from fhirtasks.synthesis.rollouts import RolloutFile, RolloutJob, account, replay_rollouts, write_tasks
+from fhirtasks.synthesis.rollouts import RolloutJob, account, replay_rollouts, write_tasks
 from fhirtasks.synthesis.standing import carry_drops, judge_standing, standing_jobs
+from fhirtasks.synthesis.transcript_files import RolloutFile
 from fhirtasks.tasks.quotas import Quota
 from fhirtasks.tasks.types import Family
 
@@ -243,6 +245,7 @@ class Stages:
         for number, kept in enumerate(run(make_partition, jobs), done + 1):
             rows += kept
             self.say(f"partition {number} of {len(self.partitions)}: {rows:,} trajectories made")
+        gc.unfreeze()
 
     def _population(self) -> Path:
         graph = self.journal.path("population.duckdb")

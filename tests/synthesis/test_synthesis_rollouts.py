@@ -18,7 +18,8 @@ from fhirtasks.release.verify import verify
 from fhirtasks.synthesis.build import BuildConfig, build
 from fhirtasks.synthesis.combine import MergeConfig, combine
 from fhirtasks.synthesis.journal import journal_of
-from fhirtasks.synthesis.rollouts import model_name, open_rollouts
+from fhirtasks.synthesis.rollouts import model_name
+from fhirtasks.synthesis.transcript_files import open_rollouts
 
 LOOK = "GET http://localhost:8080/fhir/Patient?_count=1"
 
@@ -212,18 +213,18 @@ def test_what_is_no_file_of_transcripts_is_refused(data: bytes, graph: Path, tmp
 
 
 def test_long_lines_are_passed_over_and_chunks_end_at_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fhirtasks.synthesis import rollouts
+    from fhirtasks.synthesis import transcript_files
 
     good = {"id": "x", "messages": []}
     lines = [good, b"x" * 5_000, *[good] * 7, b"", good, b"y" * 2_000]
     path = write_lines(tmp_path / "t.jsonl", lines)
     path.write_bytes(path.read_bytes()[:-1])
-    monkeypatch.setattr(rollouts, "LINE_BYTES", 1_000)
-    monkeypatch.setattr(rollouts, "CHUNK_LINES", 3)
+    monkeypatch.setattr(transcript_files, "LINE_BYTES", 1_000)
+    monkeypatch.setattr(transcript_files, "CHUNK_LINES", 3)
     for block in (7, 1 << 20):
-        monkeypatch.setattr(rollouts, "_BLOCK", block)
+        monkeypatch.setattr(transcript_files, "_BLOCK", block)
         (file,) = open_rollouts([path])
-        read = [pair for chunk in range(len(file.chunks)) for pair in rollouts._lines(file, chunk)]
+        read = [pair for chunk in range(len(file.chunks)) for pair in transcript_files.lines_of(file, chunk)]
         assert [number for number, _ in read] == [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12]
         assert [number for number, line in read if not line] == [2, 12]
         assert sum(size for _, size, _ in file.chunks) == path.stat().st_size
