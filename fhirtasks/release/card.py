@@ -12,6 +12,7 @@ from typing import Any, Final
 import fhirtasks
 from fhirtasks.leakage.policy import read_policy
 from fhirtasks.release import card_parts as parts
+from fhirtasks.release import card_tables as tables
 from fhirtasks.release.example import choose, shown
 from fhirtasks.release.features import CONFIGS
 from fhirtasks.release.licences import hub_name, licences, spdx
@@ -43,22 +44,22 @@ def card(manifest: dict[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
         example=block("" if example is None else shown(example)),
         split=next(iter(manifest["splits"]), "train"),
         max_length=parts.max_length(manifest),
-        configs=parts.configs(manifest),
+        configs=tables.configs(manifest),
         **parts.training(manifest),
         mode_about=parts.mode(options),
-        splits=parts.splits(manifest),
-        families=parts.families(manifest),
-        branches=parts.branches(manifest),
+        splits=tables.splits(manifest),
+        families=tables.families(manifest),
+        branches=tables.branches(manifest),
         floors_about=parts.floors_about(manifest),
-        floors=parts.floors(manifest),
+        floors=tables.floors(manifest),
         lengths_about=parts.lengths_about(manifest),
-        lengths=parts.lengths(manifest),
+        lengths=tables.lengths(manifest),
         rollouts=parts.rollouts(manifest),
         dropped=parts.dropped(manifest),
         unsupported=parts.unsupported(manifest),
         notes=parts.notes(manifest),
         command=block(command(options), "console"),
-        made=parts.made(manifest),
+        made=tables.made(manifest),
         audit=parts.audit(manifest),
         people=parts.people(manifest),
         sources=parts.sources(manifest),
@@ -73,7 +74,7 @@ def front_matter(manifest: dict[str, Any]) -> str:
     lines += ["- reinforcement-learning", "size_categories:", f"- {size}", "tags:", *(f"- {tag}" for tag in _TAGS)]
     lines.append("configs:")
     for config in CONFIGS:
-        splits = parts.splits_of(manifest, config)
+        splits = tables.splits_of(manifest, config)
         if not splits:
             continue
         lines.append(f"- config_name: {config}")
