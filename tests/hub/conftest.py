@@ -11,11 +11,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hub_double import HubDouble
 from hub_support import ANN, BOB, DATA, READER, Run
 
+import graders
+from fhirtasks.population.populate import populate
+from fhirtasks.release.diff import Diff, diff
 from fhirtasks.release.push import push
 from fhirtasks.release.read import tables
 from fhirtasks.release.verify import VerifyReport
@@ -23,12 +27,20 @@ from fhirtasks.synthesis.build import BuildConfig, build
 
 
 @pytest.fixture(scope="session")
-def versions(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small graph."""
+    graph = tmp_path_factory.mktemp("records") / "g.duckdb"
+    populate(graph, patients=45, seed=51)
+    return graph
+
+
+@pytest.fixture(scope="session")
+def versions(records: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two releases of the same records, the second with more rows."""
     folder = tmp_path_factory.mktemp("versions")
     families = ("patient_lookup", "record_blood_pressure")
     for name, rows in (("one", 12), ("two", 16)):
-        assert build(BuildConfig(folder / name, patients=45, families=families, per_family=rows, seed=51)).complete
+        assert build(BuildConfig(folder / name, graph=records, families=families, per_family=rows, seed=51)).complete
     return folder / "one", folder / "two"
 
 
@@ -50,10 +62,23 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubDouble]:
         yield double
 
 
+_DIFFS: dict[tuple[bytes, bytes, object], Diff] = {}
+
+
+def _compared(before: Path, after: Path, **options: Any) -> Diff:
+    """:func:`diff`, once for the same two releases and the same judge."""
+    one, other = ((folder / "manifest.json").read_bytes() for folder in (before, after))
+    key = (one, other, graders.grade)
+    if key not in _DIFFS:
+        _DIFFS[key] = diff(before, after, **options)
+    return _DIFFS[key]
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Verification is left out, and nobody waits between tries: for tests of what comes after."""
+    """Verification is left out, a comparison is made once, nobody waits between tries: for tests of what comes after."""
     monkeypatch.setattr("fhirtasks.release.preflight.verify", lambda folder, **_: VerifyReport(1, 1))
+    monkeypatch.setattr("fhirtasks.release.push.diff", _compared)
     idle = SimpleNamespace(sleep=lambda seconds: None, time=time.time, monotonic=time.monotonic)
     monkeypatch.setattr("huggingface_hub.utils._http.time", idle)
 

@@ -12,10 +12,10 @@ from fhirtasks.release.push import push
 from fhirtasks.synthesis.build import BuildConfig, build
 
 
-def test_a_build_records_what_it_held_out(hub: HubDouble, mrn: str, tmp_path: Path) -> None:
+def test_a_build_records_what_it_held_out(hub: HubDouble, records: Path, mrn: str, tmp_path: Path) -> None:
     """Sealed: the file holds hashes, and says nothing of the patient."""
     held, folder = benchmark(tmp_path / "held.json", mrn), tmp_path / "ds"
-    build(BuildConfig(folder, patients=45, families=("patient_lookup",), per_family=12, seed=51, holdouts=(held,)))
+    build(BuildConfig(folder, graph=records, families=("patient_lookup",), per_family=12, seed=51, holdouts=(held,)))
     manifest = json.loads((folder / "manifest.json").read_text())
     text = (folder / "holdouts.json").read_text()
     assert manifest["holdouts"] == json.loads(text)["holdouts"] and manifest["holdouts"]["items"]["items"] == 1
