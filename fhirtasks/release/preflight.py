@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,19 +98,26 @@ def _credentials(folder: Path, manifest: dict[str, Any]) -> Check:
 def _held_out(
     folder: Path, manifest: dict[str, Any], holdouts: Sequence[str], say: Callable[[str], None]
 ) -> list[Check]:
-    """The audit against what the release records as held out, and against what is given besides; none where there is nothing."""
+    """The audit against what the release records as held out, by the policy that it records, and against what is given
+    besides; none where there is nothing to look for."""
     recorded = [folder / HOLDOUTS] if HOLDOUTS in manifest["files"] else []
     if not recorded and not holdouts:
         return []
-    report = audit(folder, [*recorded, *holdouts], workers=os.cpu_count() or 1, progress=say)
+    with tempfile.TemporaryDirectory(prefix="fhirtasks-") as scratch:
+        policy = None
+        if manifest.get("policy") is not None:
+            policy = Path(scratch) / "policy.json"
+            policy.write_text(json.dumps(manifest["policy"]))
+        report = audit(folder, [*recorded, *holdouts], policy, workers=os.cpu_count() or 1, progress=say)
     if report.clean:
         rows = sum(report.rows.values())
         doubts = f", {report.doubts:,} places worth a look (fhirtasks audit shows them)" if report.doubts else ""
         return [Check("holdouts", True, f"{rows:,} rows and the documents hold nothing of what is held out{doubts}")]
     if report.leaks:
-        first = next(finding for finding in report.findings if finding.decisive)
-        place = first.file if first.row is None else f"{first.config}/{first.split} row {first.row}, {first.column}"
-        what = f"{place} holds {first.item} ({first.matcher}), and {report.leaks - 1:,} more such places"
+        what = f"{report.leaks:,} places hold what is held out"
+        for first in [finding for finding in report.findings if finding.decisive][:1]:
+            place = first.file if first.row is None else f"{first.config}/{first.split} row {first.row}, {first.column}"
+            what += f", the first being {place}, with {first.item} ({first.matcher})"
     else:
         first_shared = report.splits[0]
         what = f"the splits {' and '.join(first_shared.splits)} share {first_shared.number:,} × {first_shared.what}"

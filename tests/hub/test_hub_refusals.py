@@ -127,11 +127,13 @@ def test_holdouts_are_looked_for(
     held, other = benchmark(tmp_path / "held.json", mrn), benchmark(tmp_path / "other.json", "S9999999")
     planned = push(versions[0], DATA, "v1.0.0", dry_run=True)
     assert any("no holdouts were given" in warning for warning in planned.warnings)
-    with pytest.raises(UserError, match=rf"holds .*{mrn}.* fhirtasks audit lists all"):
+    with pytest.raises(UserError, match=rf"places hold .*{mrn}.* fhirtasks audit lists all"):
         push(versions[0], DATA, "v1.0.0", holdouts=[str(held)])
     sealed = json.dumps(seal(read_holdouts([held])), indent=1).encode()
-    with pytest.raises(UserError, match=r"holds sealed identifier .* fhirtasks audit lists all"):
+    with pytest.raises(UserError, match=r"with sealed identifier .* fhirtasks audit lists all"):
         push(altered({"holdouts.json": sealed}), DATA, "v1.0.0")
+    with pytest.raises(UserError, match="policy"):  # the release's own policy is the one that is asked
+        push(altered({"holdouts.json": sealed}, policy={"no such rule": 1}), DATA, "v1.0.0")
     assert not hub.repos
     sealed = json.dumps(seal(read_holdouts([other])), indent=1).encode()
     report = push(altered({"holdouts.json": sealed}), DATA, "v1.0.0", holdouts=[str(other)])
