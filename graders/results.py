@@ -53,14 +53,14 @@ class Found:
 
 
 _QUERY = """
-WITH task AS (
+WITH task AS MATERIALIZED (
     SELECT unnest($key::INTEGER[]) AS key, unnest($patient::VARCHAR[]) AS patient,
         unnest($tokens::VARCHAR[][]) AS tokens, unnest($now::BIGINT[]) AS now, unnest($low::BIGINT[]) AS low,
         unnest($high::BIGINT[]) AS high,
         unnest($newest::BOOLEAN[]) AS newest, unnest($plain::BOOLEAN[]) AS plain
-), hidden AS (
+), hidden AS MATERIALIZED (
     SELECT unnest($hidden_key::INTEGER[]) AS key, unnest($hidden_id::VARCHAR[]) AS id
-), added AS (
+), added AS MATERIALIZED (
     SELECT unnest($added_key::INTEGER[]) AS key, unnest($added_id::VARCHAR[]) AS id,
         unnest($added_status::VARCHAR[]) AS status, unnest($added_time::BIGINT[]) AS date_lo,
         unnest($added_effective::VARCHAR[]) AS effective,

@@ -67,18 +67,27 @@ def render(us: int, like: str = "1970-01-01T00:00:00Z") -> str:
     What the precision of ``like`` cannot hold is cut off. ValueError if ``like`` is no FHIR date, or the year leaves
     1 to 9999.
     """
-    if (found := _DATE.fullmatch(like)) and _date_range(found):
+    form = _form(like)
+    if form is None:
         return _day(us // DAY).isoformat()[: len(like)]
-    parts = _DATETIME.fullmatch(like)
-    if parts is None or _time_range(parts) is None:
-        raise ValueError(f"{like!r} is not a FHIR date or dateTime")
-    fraction, offset = parts.group(5), parts.group(6)
-    local = us + _offset(offset)
+    fraction, offset, ahead = form
+    local = us + ahead
     second, micro = divmod(local % DAY, SECOND)
     text = f"{_day(local // DAY).isoformat()}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
     if fraction:
         text += "." + f"{micro:06}".ljust(len(fraction), "0")[: len(fraction)]
     return text + offset
+
+
+@lru_cache(maxsize=4_096)
+def _form(like: str) -> tuple[str | None, str, int] | None:
+    """Fraction, offset and what that adds to UTC, of a dateTime; None for a date. ValueError for anything else."""
+    if (found := _DATE.fullmatch(like)) and _date_range(found):
+        return None
+    parts = _DATETIME.fullmatch(like)
+    if parts is None or _time_range(parts) is None:
+        raise ValueError(f"{like!r} is not a FHIR date or dateTime")
+    return parts.group(5), parts.group(6), _offset(parts.group(6))
 
 
 def _day(days: int) -> date:

@@ -41,9 +41,14 @@ def dumps(value: Json) -> str:
     if isinstance(value, int):
         return _WORDS[value] if isinstance(value, bool) else str(value)
     if isinstance(value, dict):
-        return "{" + ",".join(f"{encode_basestring(str(key))}:{dumps(item)}" for key, item in value.items()) + "}"
+        # Most members are strings: they are written here, not by a call each.
+        members = [
+            f"{encode_basestring(str(key))}:{encode_basestring(item) if isinstance(item, str) else dumps(item)}"
+            for key, item in value.items()
+        ]
+        return "{" + ",".join(members) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ",".join(map(dumps, value)) + "]"
+        return "[" + ",".join([dumps(item) for item in value]) + "]"
     return json.dumps(value, allow_nan=False)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from typing import Any
 
@@ -147,11 +148,12 @@ def _object(node: Json, type: str, path: str, within: Within) -> Iterator[str]:
             yield from _shadow(value, shadowed, f"{path}.{name}", within)
         else:
             yield f"{path}.{name}: is no element of {type}"
-    for name, element in table.items():
-        if element.required and name not in node and f"_{name}" not in node:
+    here = {name.removeprefix("_") for name in node}
+    for name in _required(type):
+        if name not in here:
             yield f"{path}.{name}: is required"
     for choice, (names, required) in choices.items():
-        present = [name for name in names if name in node or f"_{name}" in node]
+        present = [name for name in names if name in here]
         if len(present) > 1:
             yield f"{path}.{choice}[x]: holds {' and '.join(present)}, of which only one may be present"
         elif required and not present:
@@ -162,6 +164,11 @@ def _object(node: Json, type: str, path: str, within: Within) -> Iterator[str]:
             yield f"{path}: {message}"
     if type == "Reference":
         yield from _reference_issues(node, path, within.ids)
+
+
+@cache
+def _required(type: str) -> tuple[str, ...]:
+    return tuple(name for name, element in elements_of(type)[0].items() if element.required)
 
 
 def _values(value: Json, element: Element, path: str, shadow: Json, within: Within) -> Iterator[str]:

@@ -7,6 +7,7 @@ travels as canonical-JSON text, because nested Arrow types and the ``Json`` feat
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any, Final
 
 CONFIGS: Final = ("sft", "sft_turns", "preference", "rl", "privileged", "charts", "dropped")
@@ -89,6 +90,7 @@ DICTIONARY: Final = (
 """Columns of few values, for Parquet's dictionary encoding."""
 
 
+@cache
 def schema(config: str, calls: bool = False) -> Any:
     """The ``pyarrow.Schema`` of a config; its metadata is what ``datasets.Features(...)`` writes.
 

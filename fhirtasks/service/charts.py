@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from fhirtasks.graph.world import World
@@ -20,7 +21,7 @@ CHART_BYTES = 256 * 2**20
 
 _BATCH = 5_000
 _SCANS = 8
-_RECENT = 32
+_RECENT = 4_096
 
 
 @dataclass(slots=True)
@@ -43,7 +44,7 @@ class Found:
 
     def sort_by_id(self) -> None:
         """Restores the id order after several tables were added."""
-        self.records.sort(key=_by_id)
+        self.records.sort(key=attrgetter("id"))
 
     def ordered(self, query: Query) -> list[Record]:
         """In the search's order: its sort keys, then id; what lacks a key's value comes last either way."""
@@ -53,10 +54,6 @@ class Found:
             having.sort(key=lambda record: keys[record.id][place], reverse=key.descending)
             records = having + [record for record in records if keys[record.id][place] is None]
         return records
-
-
-def _by_id(record: Record) -> str:
-    return record.id
 
 
 class Charts:
@@ -154,7 +151,8 @@ class Charts:
     def in_memory(self, query: Query, patients: frozenset[str] | None, now: int | None) -> Found:
         """Matches among all Patients, or in the charts of ``patients``; in id order.
 
-        The last few results are kept: an episode is replayed, and replayed in what-if worlds, right after it was made.
+        The last results are kept: an episode is replayed right after it was made, and replayed in what-if worlds when
+        the partition's other episodes are there too.
         """
         if not query.encoded:  # everything, or the inner half of a chained search: these have no text to know them by
             return self._look_up(query, patients, now)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from decimal import Decimal
+from json.encoder import encode_basestring
 
 import msgspec
 
@@ -25,7 +26,7 @@ def read_posted(type: str, body: str) -> str:
 
     try:
         body.encode()
-        value = json.loads(body, parse_float=Decimal, parse_constant=_not_json, object_pairs_hook=unique_keys)
+        value = _decode(body)
         text = minify(body)
         text.encode()
     except (ValueError, RecursionError) as error:
@@ -64,8 +65,11 @@ def uuid_of(*parts: str) -> str:
 
 
 def _member(key: str, value: msgspec.Raw) -> str:
-    return f"{json.dumps(key, ensure_ascii=False)}:{bytes(value).decode()}"
+    return f"{encode_basestring(key)}:{bytes(value).decode()}"
 
 
 def _not_json(constant: str) -> Json:
     raise ValueError(f"{constant} is not JSON")
+
+
+_decode = json.JSONDecoder(parse_float=Decimal, parse_constant=_not_json, object_pairs_hook=unique_keys).decode

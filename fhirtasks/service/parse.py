@@ -23,7 +23,12 @@ _SAFE = "-._~!$'()*,:@/|"
 
 def encode(pairs: list[tuple[str, str]]) -> str:
     """A query string; what a URL may hold unescaped stays readable, ``+`` and ``&`` are escaped."""
-    return "&".join(f"{quote(name, safe=_SAFE)}={quote(value, safe=_SAFE)}" for name, value in pairs)
+    return "&".join([f"{_quoted(name)}={_quoted(value)}" for name, value in pairs])
+
+
+@lru_cache(maxsize=4_096)
+def _quoted(text: str) -> str:
+    return quote(text, safe=_SAFE)
 
 
 def split_pairs(text: str) -> list[tuple[str, str]]:

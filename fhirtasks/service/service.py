@@ -8,6 +8,8 @@ given.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from operator import attrgetter
 from typing import Literal, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
@@ -83,8 +85,12 @@ class Service:
         for reference in scenario.hide:
             type, _, id = reference.partition("/")
             self._gone.add((type, id))
-        for raw in scenario.add:
-            self._add(minify(raw))
+        own: dict[str, dict[str, Record]] = {}
+        for record in map(_record, scenario.add):
+            own.setdefault(record.type, {})[record.id] = record
+            self._gone.add((record.type, record.id))
+        for type, records in own.items():
+            self._added[type] = sorted(records.values(), key=attrgetter("id"))
 
     def request(self, method: str, url: str, body: str | None = None) -> Response:
         """Answers one request; errors are OperationOutcomes with a server's status, never exceptions.
@@ -254,8 +260,8 @@ class Service:
 
     def _with_own(self, found: Found, query: Query, patients: frozenset[str] | None) -> Found:
         """The world's matches less what is hidden or replaced, with what scenario and writes added."""
-        gone = self._gone
-        own = Found([record for record in found.records if (query.type, record.id) not in gone], dict(found.keys))
+        gone = {id for type, id in self._gone if type == query.type}
+        own = Found([record for record in found.records if record.id not in gone], dict(found.keys))
         if query.type in self._added:
             own.add(self._added_table(query.type), query, patients, None)
             own.sort_by_id()
@@ -324,7 +330,7 @@ class Service:
         number = len(self.writes) + 1
         id = created_id(self._task_id, number)
         raw = created_resource(text, type, id, self._last_updated())
-        record = self._add(raw)
+        record = self._add(_record(raw))
         self.writes.append(Created(url, f"{type}/{id}", body or ""))
         headers = {
             "Content-Type": CONTENT_TYPE,
@@ -332,15 +338,12 @@ class Service:
         }
         return Response(201, headers, resource_text(record, printed=self.style == "hapi"))
 
-    def _add(self, raw: str) -> Record:
+    def _add(self, record: Record) -> Record:
         """Puts a resource into the episode's own layer; it takes the place of one with the same type and id."""
-        head = top_level(raw)
-        type, id = str(head.get("resourceType", "")), str(head.get("id", ""))
-        record = Record(type, id, self._patient_of(type, id, head), raw, None)
-        self._gone.add((type, id))
-        own = [other for other in self._added.get(type, ()) if other.id != id]
-        self._added[type] = sorted([*own, record], key=lambda r: r.id)
-        self._added_tables.pop(type, None)
+        self._gone.add((record.type, record.id))
+        own = [other for other in self._added.get(record.type, ()) if other.id != record.id]
+        self._added[record.type] = sorted([*own, record], key=attrgetter("id"))
+        self._added_tables.pop(record.type, None)
         return record
 
     def _added_table(self, type: str) -> Table:
@@ -348,23 +351,6 @@ class Service:
         if table is None:
             table = self._added_tables[type] = Table(self._added[type])
         return table
-
-    def _patient_of(self, type: str, id: str, resource: dict[str, object]) -> str | None:
-        """The compartment of an added resource, by the elements that the graph goes by."""
-        if type == "Patient":
-            return id
-        for name in ("subject", "patient", "beneficiary", "individual", "for"):
-            element = resource.get(name)
-            if isinstance(element, list) and element:
-                element = element[0]
-            text = element.get("reference") if isinstance(element, dict) else None
-            if isinstance(text, str):
-                reference = parse_reference(text)
-                if reference.type == "Patient" and reference.id is not None:
-                    return reference.id
-                if reference.kind == "urn":
-                    return text.rpartition(":")[2]
-        return None
 
     # -- common
 
@@ -378,6 +364,33 @@ class Service:
 
     def _answer(self, text: str) -> Response:
         return Response(200, body=pretty(text) if self.style == "hapi" else text)
+
+
+@lru_cache(maxsize=4_096)
+def _record(text: str) -> Record:
+    """A resource of an episode's own layer. The same one is added by each episode of a task and each what-if world of its."""
+    raw = minify(text)
+    members = top_level(raw)
+    type, id = str(members.get("resourceType", "")), str(members.get("id", ""))
+    return Record(type, id, _patient_of(type, id, members), raw, None, members)
+
+
+def _patient_of(type: str, id: str, resource: dict[str, object]) -> str | None:
+    """The compartment of an added resource, by the elements that the graph goes by."""
+    if type == "Patient":
+        return id
+    for name in ("subject", "patient", "beneficiary", "individual", "for"):
+        element = resource.get(name)
+        if isinstance(element, list) and element:
+            element = element[0]
+        text = element.get("reference") if isinstance(element, dict) else None
+        if isinstance(text, str):
+            reference = parse_reference(text)
+            if reference.type == "Patient" and reference.id is not None:
+                return reference.id
+            if reference.kind == "urn":
+                return text.rpartition(":")[2]
+    return None
 
 
 def _encodable(text: str) -> bool:

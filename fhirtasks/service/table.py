@@ -19,15 +19,39 @@ ALWAYS = -(2**63)
 
 class Record:
     """One resource as stored. ``available`` in µs; ``printed`` caches its text by style, ``about`` what a
-    summary needs of it: both are shared by all episodes."""
+    summary needs of it: both are shared by all episodes.
 
-    __slots__ = ("about", "available", "id", "patient", "printed", "raw", "type")
+    ``members`` are those of the parsed text where they are kept: by an episode's own layer, which is small and whose tables are
+    made again and again.
+    """
 
-    def __init__(self, type: str, id: str, patient: str | None, raw: str, available: int | None) -> None:
-        self.type, self.id, self.patient, self.raw = type, id, patient, raw
+    __slots__ = ("_found", "about", "available", "id", "members", "patient", "printed", "raw", "type")
+
+    def __init__(
+        self,
+        type: str,
+        id: str,
+        patient: str | None,
+        raw: str,
+        available: int | None,
+        members: dict[str, Any] | None = None,
+    ) -> None:
+        self.type, self.id, self.patient, self.raw, self.members = type, id, patient, raw, members
         self.available = ALWAYS if available is None else available
         self.printed: dict[Any, str] = {}
         self.about: Any = None
+        self._found: dict[tuple[str, str], tuple[Any, ...]] | None = None if members is None else {}
+
+    def found(self, param: SearchParam, form: str) -> tuple[Any, ...]:
+        """What a search parameter finds in this resource, in a form."""
+        if self._found is None:
+            members = top_level(self.raw) if param.name != "_id" else {}
+            members["id"] = self.id
+            return values(members, param, form)
+        key = (param.name, form)
+        if key not in self._found:
+            self._found[key] = values({**(self.members or {}), "id": self.id}, param, form)
+        return self._found[key]
 
     @property
     def body(self) -> str:
@@ -97,10 +121,7 @@ class Table:
         column = self._columns.setdefault((param.name, form), {})
         for p in positions:
             if p not in column:
-                record = self.records[p]
-                resource = top_level(record.raw) if param.name != "_id" else {}
-                resource["id"] = record.id
-                column[p] = values(resource, param, form)
+                column[p] = self.records[p].found(param, form)
         return column
 
     def _by_keys(self, criterion: Criterion) -> list[int]:

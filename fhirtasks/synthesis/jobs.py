@@ -5,6 +5,7 @@ Each is a module-level function of one picklable argument, so that any engine ca
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 from collections.abc import Callable, Iterator
@@ -205,13 +206,19 @@ def write_split(job: WriteJob) -> tuple[str, str, list[Shard]]:
 
 @contextmanager
 def no_cycle_collection() -> Iterator[None]:
-    """Python's cycle collector off: it would walk the charts in memory again and again, for a tenth of the time."""
+    """Python's cycle collector off: it would walk the charts in memory again and again, for a tenth of the time.
+
+    What is alive at the end is frozen, so that it is not walked later either, until ``gc.unfreeze`` or the process's end.
+    """
     on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if on:
+            gc.freeze()
+            atexit.unregister(gc.unfreeze)  # else once for each time
+            atexit.register(gc.unfreeze)  # DuckDB's bindings complain of what a process leaves behind
             gc.enable()
 
 

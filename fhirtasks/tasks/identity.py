@@ -73,6 +73,8 @@ class PatientIndex:
         self.by_name: defaultdict[str, list[PatientRow]] = defaultdict(list)
         self.by_birthdate: defaultdict[str, list[PatientRow]] = defaultdict(list)
         self.identifier_uses: Counter[str] = Counter()
+        self.identifying: dict[tuple[str, bool], list[str]] = {}
+        """What :func:`identifier` chooses from, by patient id and ``id_allowed``: filled in as it is asked for."""
         for row in rows:
             self.by_birthdate[row.birthdate].append(row)
             for name in sorted({fold(name) for name in row.names}):
@@ -151,6 +153,14 @@ def identifier(world: World, row: PatientRow, rng: random.Random, *, id_allowed:
 
     The resource id itself counts only if ``id_allowed``. None if there is no such value.
     """
+    known = index(world).identifying
+    values = known.get((row.id, id_allowed))
+    if values is None:
+        values = known[row.id, id_allowed] = _identifying(world, row, id_allowed)
+    return rng.choice(values) if values else None
+
+
+def _identifying(world: World, row: PatientRow, id_allowed: bool) -> list[str]:
     uses = index(world).identifier_uses
     usable = [
         one
@@ -162,8 +172,7 @@ def identifier(world: World, row: PatientRow, rng: random.Random, *, id_allowed:
         and (id_allowed or not _tells(one.value, row.id))
     ]
     records = [one for one in usable if "MR" in one.types]
-    values = sorted({one.value for one in records or usable})
-    return rng.choice(values) if values else None
+    return sorted({one.value for one in records or usable})
 
 
 def _tells(value: str, patient: str) -> bool:

@@ -6,9 +6,12 @@ import random
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
+from functools import cache
+from operator import le
 from typing import Any, NamedTuple
 
 from fhirtasks.graph.world import World
@@ -76,16 +79,12 @@ class Group:
     time: int
     seen: int
     until: int
+    single: Result | None = None
+    """The one plain result of this time, None if there are several or it is not plain."""
 
     @property
     def results(self) -> tuple[Result, ...]:
         return self.chart.results[self.first : self.last + 1]
-
-    @property
-    def single(self) -> Result | None:
-        """The one plain result of this time, None if there are several or it is not plain."""
-        only = self.chart.results[self.first]
-        return only if self.first == self.last and only.plain else None
 
 
 @dataclass(eq=False, slots=True)
@@ -96,9 +95,17 @@ class Chart:
     timeline: Timeline
     results: tuple[Result, ...]
     groups: tuple[Group, ...] = ()
+    known: tuple[int, ...] = ()
+    """When each result becomes visible, if that is in their order; then what is seen is the first so many."""
 
-    def seen(self, now: int) -> list[Result]:
+    def __post_init__(self) -> None:
+        known = tuple(result.available for result in self.results)
+        self.known = known if all(map(le, known, known[1:])) else ()
+
+    def seen(self, now: int) -> Sequence[Result]:
         """What is visible at ``now`` (µs)."""
+        if self.known:
+            return self.results[: bisect_right(self.known, now)]
         return [result for result in self.results if result.available <= now]
 
 
@@ -179,6 +186,7 @@ def micros(when: datetime) -> int:
     return (when - _EPOCH) // timedelta(microseconds=1)
 
 
+@cache
 def zone(offset: str) -> timezone:
     """``+05:30`` or ``Z`` as a timezone."""
     if offset == "Z":
@@ -330,7 +338,9 @@ def _chart(patient: str, timeline: Timeline, results: list[Result]) -> Chart:
     while last >= 0:
         first = bisect_left(times, times[last])
         members = results[first : last + 1]
-        groups.append(Group(chart, first, last, times[last], max(one.available for one in members), until))
+        seen = max(one.available for one in members)
+        single = members[0] if first == last and members[0].plain else None
+        groups.append(Group(chart, first, last, times[last], seen, until, single))
         until = min([until, *(one.available for one in members)])
         last = first - 1
     chart.groups = tuple(reversed(groups))

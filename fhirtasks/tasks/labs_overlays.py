@@ -108,11 +108,7 @@ class Overlay:
     def _donors(self, digits: str) -> Iterator[str]:
         yield from (self.raws[key] for key in sorted(self.raws) if f'"value":{digits}' in self.raws[key])
         for patient, identifier in self.lab.donors.get(digits, ()):
-            row = self._world.db.execute(
-                "select raw from resource where type = 'Observation' and patient = ? and id = ?", [patient, identifier]
-            ).fetchone()
-            if row is not None:
-                yield str(row[0])
+            yield from Charts.of(self._world).texts("Observation", patient, {identifier}).values()
 
     def _put(self, one: Result, raw: str) -> None:
         self.results[one.id] = one

@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from fhirtasks.fhir.jsontext import Json, dumps, loads
 from fhirtasks.graph.scenario import Scenario
 from fhirtasks.graph.world import World
+from fhirtasks.service.charts import Charts
 from fhirtasks.tasks import timeline
 from fhirtasks.tasks.identity import PatientRow, fold, index, official_name
 
@@ -200,10 +201,10 @@ def _narrate(body: dict[str, Json], old: str, new: str) -> None:
 
 
 def _raw(world: World, patient: str) -> str:
-    key = (__name__, "raw", patient)
+    key = (__name__, "raws")
     if key not in world.memo:
-        world.memo[key] = world.raw("Patient", patient)
-    raw: str = world.memo[key]
+        world.memo[key] = {record.id: record.raw for record in Charts.of(world).people().records}
+    raw: str = world.memo[key][patient]
     return raw
 
 
