@@ -80,7 +80,7 @@ def _number(kind: str, expected: Json, unit: str, value: Json) -> Compared:
         )
     if kind == "duration":
         step = Decimal(_SECONDS.get(unit, 1))
-        near = max(Decimal(60) / step, abs(wanted) * FRACTION) if step < 86400 else Decimal("0.5")
+        near = Decimal(60) / step if step < 86400 else Decimal("0.5")
     if away <= near:
         return RIGHT
     share = float(min(Decimal(1), away / max(abs(wanted), Decimal("0.000001"))))

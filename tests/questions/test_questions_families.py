@@ -154,5 +154,10 @@ def wrong_answers(gold: dict[str, Json]) -> Iterator[tuple[str, dict[str, Json]]
     elif isinstance(value, dict):
         yield "dropped key", {**gold, "value": dumps(dict(list(value.items())[:-1]))}
         yield "extra key", {**gold, "value": dumps({**value, "something": 1})}
+    elif isinstance(value, str) and kind == "datetime":
+        yield (
+            "another hour",
+            {**gold, "value": dumps(f"{value[:11]}{'01' if value[11:13] == '00' else '00'}{value[13:]}")},
+        )
     elif isinstance(value, str) and kind != "none":
         yield "other text", {**gold, "value": dumps(value[:-1] + ("0" if not value.endswith("0") else "1"))}
