@@ -104,11 +104,15 @@ class Remote:
         return tags[tag]
 
     def files(self, commit: str) -> dict[str, RemoteFile]:
-        """The files of a commit, by path."""
+        """The files of a commit, by path. UserError if one would leave the folder that it is put into."""
         with self._asking():
             found = {}
             for entry in self._api.list_repo_tree(self.name, recursive=True, revision=commit, repo_type=_DATASET):
                 blob = getattr(entry, "blob_id", None)
+                if not plain(entry.path):
+                    raise UserError(
+                        f"{self.name} has a file named {entry.path!r}, which leads out of its folder; do not use it."
+                    )
                 if blob is not None:
                     large = entry.lfs  # type: ignore[union-attr]
                     found[entry.path] = RemoteFile(entry.size, blob, large.sha256 if large else None)  # type: ignore[union-attr]

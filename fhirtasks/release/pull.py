@@ -15,7 +15,7 @@ from typing import Any
 
 from fhirtasks.errors import UserError
 from fhirtasks.release.history import VERSIONS, read_versions
-from fhirtasks.release.hub import Remote, RemoteFile, hidden, plain
+from fhirtasks.release.hub import Remote, RemoteFile, hidden
 from fhirtasks.release.manifest import AT_PUSH, NAME, file_failures, read_manifest
 
 _THREADS = 4
@@ -59,9 +59,6 @@ def pull(
         raise UserError(
             f"{what} holds no release (there is no {NAME}); give the name of a dataset that fhirtasks pushed."
         )
-    for name in files:
-        if not plain(name):
-            raise UserError(f"{what} has a file named {name!r}, which leads out of its folder; do not use it.")
     with _workplace(out) as folder:
         _download(remote, commit, {name: files[name] for name in (NAME, *AT_PUSH) if name in files}, folder, say)
         manifest = read_manifest(folder)

@@ -8,13 +8,9 @@ other is put upon it.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,14 +20,22 @@ from fhirtasks.errors import UserError
 from fhirtasks.release.changelog import changelog
 from fhirtasks.release.credentials import kinds_in
 from fhirtasks.release.diff import diff
-from fhirtasks.release.history import CHANGELOG, VERSIONS, Version, read_versions, versions_bytes
+from fhirtasks.release.heads import (
+    CARD,
+    check_place,
+    fetch_release,
+    holds,
+    is_finished,
+    read_file,
+    recorded,
+    tag_before,
+)
+from fhirtasks.release.history import CHANGELOG, VERSIONS, Version, versions_bytes
 from fhirtasks.release.hub import Conflict, Head, NotThere, Remote, RemoteFile, hidden
-from fhirtasks.release.manifest import AT_PUSH, HOLDOUTS, NAME, read_manifest
+from fhirtasks.release.manifest import HOLDOUTS, NAME, read_manifest
 from fhirtasks.release.preflight import Check, content_checks, has_people, stated_checks
 from fhirtasks.release.versioning import check_tag, classify, numbers
 from fhirtasks.release.writer import sha256_of
-
-CARD = "README.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +102,19 @@ def push(
         head: Head | None = remote.head()
     except NotThere:
         head = None
-    _visible(remote, head, public)
+    if head is not None:
+        check_place(remote, head, public)
     if head is not None and tag in head.tags:
         raise UserError(f"{repository} has the tag {tag} already; a version stays what it is: give another tag.")
     local: dict[str, Path | bytes] = {name: folder / name for name in manifest["files"]}
     local[NAME] = (folder / NAME).read_bytes()
-    versions = [] if head is None else _versions(remote, head)
+    versions = [] if head is None else recorded(remote, head)
     report = PushReport(
-        repository, tag, remote.url, not public, dry_run, head is None, _before(head, versions) if head else None
+        repository, tag, remote.url, not public, dry_run, head is None, tag_before(head, versions) if head else None
     )
     if head is not None and versions:
-        same = _same(head.files, local)
-        if _finished(remote, folder, head, versions[-1], tag if same else None):
+        same = holds(head.files, local)
+        if is_finished(remote, folder, head, versions[-1], tag if same else None):
             if same:
                 return _only_tag(remote, head, versions, report)
         else:
@@ -137,84 +142,6 @@ def _checked(report: PushReport, found: list[Check]) -> PushReport:
         if not check.passed and not report.dry_run:
             raise UserError(check.detail)
     return replace(report, checks=[*report.checks, *found])
-
-
-def _visible(remote: Remote, head: Head | None, public: bool) -> None:
-    """A dataset is private unless it was said to be public, and what is there stays what it is."""
-    if head is None:
-        return
-    if not head.private and not public:
-        raise UserError(f"{remote.name} is public; say --public to publish there, or push to another name.")
-    if head.private and public:
-        raise UserError(f"{remote.name} is private; make it public in its settings ({remote.url}/settings) first.")
-    if ".gitignore" in head.files:
-        raise UserError(
-            f"{remote.name} has a .gitignore, which would leave files out; delete it there, then push again."
-        )
-    known = {name for name in head.files if not hidden(name)} - {CARD}
-    if known and NAME not in known:
-        shown = ", ".join(sorted(known)[:3])
-        raise UserError(f"{remote.name} holds something else than a release ({shown}); push to another name.")
-
-
-def _versions(remote: Remote, head: Head) -> list[Version]:
-    if VERSIONS not in head.files:
-        return []
-    return read_versions(_read(remote, head, VERSIONS), f"{remote.name} (main)")
-
-
-def _before(head: Head, versions: Sequence[Version]) -> str | None:
-    """The tag before: the greatest of those at the head, else the last one that was recorded."""
-    here = [name for name, commit in head.tags.items() if commit == head.commit]
-    greatest: tuple[tuple[int, int, int], str] | None = None
-    for name in here:
-        with suppress(UserError):
-            greatest = max(greatest or (numbers(name), name), (numbers(name), name))
-    if greatest is not None:
-        return greatest[1]
-    return versions[-1].tag if versions else None
-
-
-def _same(there: Mapping[str, RemoteFile], local: Mapping[str, Path | bytes]) -> bool:
-    """Whether a commit holds just these files, besides what a push writes."""
-    names = {name for name in there if not hidden(name)} - set(AT_PUSH)
-    return names == set(local) and all(
-        (isinstance(content, bytes) or content.is_file()) and there[name].same(content)
-        for name, content in local.items()
-    )
-
-
-def _finished(remote: Remote, folder: Path, head: Head, last: Version, tag: str | None) -> bool:
-    """True if the head is a whole version that is tagged, or that ``tag`` will tag; False if it is not whole, and so may be
-    replaced. UserError for a whole version whose tag is missing.
-    """
-    if last.tag in head.tags or last.tag == tag:
-        return True
-    if not _whole(remote, head, last):
-        return False
-    name = remote.name
-    if tag is not None:
-        finish = f"fhirtasks push {folder} {name} --tag {last.tag}"
-        raise UserError(f"{name} holds this release as {last.tag}, not tagged yet; finish that first: {finish}")
-    raise UserError(
-        f"{name} holds {last.tag}, which is not tagged: its push is under way, or was cut off; wait, or finish it with "
-        f"fhirtasks pull {name} --out COPY and fhirtasks push COPY {name} --tag {last.tag}."
-    )
-
-
-def _whole(remote: Remote, head: Head, last: Version) -> bool:
-    """Whether the head holds what the manifest says that the last version recorded; by its listing, nothing is downloaded."""
-    if NAME not in head.files:
-        return False
-    content = _read(remote, head, NAME)
-    if hashlib.sha256(content).hexdigest() != last.manifest:
-        return False
-    wanted = json.loads(content)["files"]
-    there = {name: file for name, file in head.files.items() if not hidden(name)}
-    return set(there) == {*wanted, NAME, *AT_PUSH} and all(
-        there[name].size == about.get("bytes") and there[name].sha256 in (None, about.get("sha256"))
-        for name, about in wanted.items()
-    )
 
 
 def _only_tag(remote: Remote, head: Head, versions: list[Version], report: PushReport) -> PushReport:
@@ -245,7 +172,7 @@ def _added(
     previous = report.previous
     if head is not None and previous is not None and previous in head.tags:
         commit = head.tags[previous]
-        before = _release(remote, commit, folder, scratch / "before")
+        before = fetch_release(remote, commit, folder, scratch / "before")
         found = diff(before, folder, regrade=True, workers=os.cpu_count() or 1)
         change = classify(found)
         wrong = check_tag(previous, report.tag, found)
@@ -256,26 +183,12 @@ def _added(
             edited = f"main of {remote.name} is not {previous} any more; what was changed there is replaced"
             report = replace(report, warnings=[*report.warnings, edited])
     if head is not None and CHANGELOG in head.files:
-        text = _read(remote, head, CHANGELOG).decode("utf-8", "replace")
+        text = read_file(remote, head, CHANGELOG).decode("utf-8", "replace")
     version = Version(report.tag, date, sha256_of(folder / NAME), previous, acknowledgement)
     return {
         VERSIONS: versions_bytes([*versions, version]),
         CHANGELOG: changelog(before, folder, report.tag, date, text, found).encode(),
     }, report
-
-
-def _release(remote: Remote, commit: str, folder: Path, place: Path) -> Path:
-    """A version's folder; what the new one has just as it was is taken from there."""
-    for name, file in remote.files(commit).items():
-        if hidden(name) or name in AT_PUSH:
-            continue
-        if (folder / name).is_file() and file.same(folder / name):
-            (place / name).parent.mkdir(parents=True, exist_ok=True)
-            (place / name).symlink_to((folder / name).absolute())
-        else:
-            remote.fetch(name, commit, place)
-    shutil.rmtree(place / ".cache", ignore_errors=True)
-    return place
 
 
 def _planned(report: PushReport, there: Mapping[str, RemoteFile], add: Mapping[str, Path | bytes]) -> PushReport:
@@ -347,8 +260,3 @@ def _tag(remote: Remote, commit: str, report: PushReport) -> None:
         raise UserError(
             f"{there}, but the tag {report.tag} was not set: {error} To finish, run the same command again: it will only tag."
         ) from None
-
-
-def _read(remote: Remote, head: Head, name: str) -> bytes:
-    with tempfile.TemporaryDirectory(prefix="fhirtasks-") as scratch:
-        return remote.fetch(name, head.commit, Path(scratch)).read_bytes()

@@ -68,7 +68,7 @@ def test_what_is_not_there(pushed: HubDouble, tmp_path: Path, monkeypatch: pytes
         ("VERSIONS_dot_json", b"[]", r"manifest\.json is not the one that VERSIONS\.json records"),
         ("VERSIONS_dot_json", b"{", r"VERSIONS\.json of clinic/data main is damaged"),
         ("sft_in_train-00000-of-00001_dot_parquet", b"PAR1", r"sft/train-00000-of-00001\.parquet has not the sha256"),
-        ("__in_x", b"1", r"is not in the manifest"),
+        ("notes_in_x", b"1", r"notes/x is not in the manifest"),
     ],
 )
 def test_what_is_damaged_does_not_appear(
@@ -87,7 +87,7 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(pushed: HubDouble, tmp_p
         pushed.repos[DATA].commit(
             {**pushed.repos[DATA].commits[pushed.repos[DATA].tags["v1.1.0"]].files, name: b"1"}, "bad"
         )
-        with pytest.raises(UserError, match=r"leads out of its folder|is not in the manifest"):
+        with pytest.raises(UserError, match="leads out of its folder"):
             pull(DATA, tmp_path / "in" / "a")
     assert not (tmp_path / "in").exists()
 
