@@ -29,6 +29,8 @@ from fhirtasks.episodes.types import Episode, Message
 from fhirtasks.population.populate import populate
 from fhirtasks.release.rows import Trajectory, message_list, sft_table, verdict_json
 from fhirtasks.release.writer import ShardWriter
+from fhirtasks.synthesis import build as build_module
+from fhirtasks.synthesis import publish as publish_module
 from fhirtasks.synthesis import stages as stages_module
 from fhirtasks.synthesis.build import BuildConfig, build
 from fhirtasks.synthesis.jobs import make_partition
@@ -150,22 +152,23 @@ def shares(place: Path, graph: Path, tasks: int) -> None:
         seconds.pop("other")
         return make_partition(job, watch)
 
-    changes = {
-        "make_partition": make,
-        "survey_world": wrap("worlds", stages_module.survey_world),
-        "merge": wrap("merge", stages_module.merge),
-        "write_split": wrap("write", stages_module.write_split),
-    }
-    kept = {name: getattr(stages_module, name) for name in changes}
-    for name, function in changes.items():
-        setattr(stages_module, name, function)
+    changes = [
+        (stages_module, "make_partition", make),
+        (stages_module, "survey_world", wrap("worlds", stages_module.survey_world)),
+        (stages_module, "merge", wrap("merge", stages_module.merge)),
+        (publish_module, "write_split", wrap("write", publish_module.write_split)),
+        (build_module, "finish", wrap("documents", build_module.finish)),
+    ]
+    kept = [(module, name, getattr(module, name)) for module, name, _ in changes]
+    for module, name, function in changes:
+        setattr(module, name, function)
     try:
         started = perf_counter()
         build(config(place / "shares", graph, tasks))
         total = perf_counter() - started
     finally:
-        for name, function in kept.items():
-            setattr(stages_module, name, function)
+        for module, name, function in kept:
+            setattr(module, name, function)
     seconds["rest"] = total - sum(seconds.values())
     print("stages: " + ", ".join(f"{name} {second / total:.0%}" for name, second in seconds.items()))
 
