@@ -21,7 +21,9 @@ CONFIGS = ("sft", "sft_turns", "rl", "charts", "dropped")
 def load(release: Release, config: str, split: str = "train") -> Any:
     import datasets
 
-    return datasets.load_dataset(str(release.folder), config, split=split)
+    # datasets keeps what it read by the folder's name: another release called the same would be taken for it
+    cache = str(release.folder.parent / "cache")
+    return datasets.load_dataset(str(release.folder), config, split=split, cache_dir=cache)
 
 
 @pytest.mark.parametrize("mode", ["clinical", "compat"])
@@ -53,7 +55,7 @@ def test_load_dataset_opens_every_config(clinical: Release, monkeypatch: pytest.
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     import datasets
 
-    rows = {config: datasets.load_dataset(str(clinical.folder), config) for config in CONFIGS}
+    rows = {config: datasets.load_dataset(str(clinical.folder), config, cache_dir=str(tmp_path)) for config in CONFIGS}
     for config in CONFIGS:
         assert set(rows[config]) == {"train", "validation", "test"}, config
     counted = sum(len(split) for split in rows["sft"].values())

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from graders_doubles import BASE, NOW, get, lab, post, task, with_gold
+from graders_doubles import BASE, NOW, SLOTS, get, lab, post, task, with_gold
 
 import graders
 from fhirtasks.errors import UserError
@@ -250,7 +250,7 @@ def test_gold_is_never_looked_at(chart: World) -> None:
 
 
 def test_truths_of_many_tasks_are_those_of_each_alone(chart: World) -> None:
-    families = list(graders.grader.__globals__["_built_in"]())
+    families = sorted(SLOTS)
     tasks = []
     for n, family in enumerate(families * 3):
         one = task(family, scenario=adding(lab(f"m-{n}x", f"1.{n}", NOW, code="MG")) if n % 2 else None)
