@@ -110,30 +110,32 @@ class Reader:
         number, loose = 1, False
         with part.open() as file:
             for block, size in blocks(file):
-                batch, odd, loose = self._most(block, size, source, loose)
+                batch, odd, count, loose = self._most(block, size, source, loose)
                 if batch is not None:
                     yield batch
                 for at, text in odd:
                     self._careful(f"{part.name}, line {number + at}", text, first=number + at == 1)
                     yield from self._full(source)
-                number += block.count(b"\n", 0, size)
+                number += count
 
     def _most(
         self, block: bytearray, size: int, source: int, loose: bool
-    ) -> tuple[Any, Sequence[tuple[int, bytes]], bool]:
-        """A batch of the lines that need no care; the others, counted from 0; whether to expect that few are plain."""
+    ) -> tuple[Any, Sequence[tuple[int, bytes]], int, bool]:
+        """A batch of the lines that need no care; the others, counted from 0; how many there are in all; whether to
+        expect that few of the next are plain.
+        """
         if not (loose or self.careful):
             lines = read_lines(block, size)
             plain = lines.kinds >= 0
             if plain.mean() > 0.5:
                 self.logical = self.logical or block.find(LOGICAL, 0, size) >= 0
                 odd = [(int(at), bytes(block[lines.starts[at] : lines.ends[at]])) for at in (~plain).nonzero()[0]]
-                return self._plain(memoryview(block)[:size], lines, source), odd, False
+                return self._plain(memoryview(block)[:size], lines, source), odd, len(plain), False
         texts = bytes(block[: size - 1]).split(b"\n")
         if not self.careful and (found := _ordinary(texts)) is not None:
             self.logical = self.logical or any(LOGICAL in text for text in found[1])
-            return self._batch(source, *found), (), True
-        return None, list(enumerate(texts)), loose
+            return self._batch(source, *found), (), len(texts), True
+        return None, list(enumerate(texts)), len(texts), loose
 
     def _careful(self, where: str, line: bytes, *, first: bool) -> None:
         """A line that is not plain sailing: Bundles, no id, escapes, other scripts, a byte order mark, blank, or

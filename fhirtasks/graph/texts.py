@@ -34,24 +34,24 @@ class Texts:
 
     def add(self, data: Any, starts: Any, lengths: Any) -> tuple[Any, Any]:
         """Keeps the texts that stand in ``data`` (bytes) at ``starts``, which are numpy arrays; gives their places and
-        themselves, as pyarrow arrays.
+        themselves, as pyarrow arrays. The latter use ``data``, which must not change.
         """
         import numpy as np
         import pyarrow as pa
 
+        views = np.zeros((len(starts), 4), np.int32)  # as Arrow's: length, first four bytes, buffer, place in it
+        views[:, 0] = lengths
+        bytes_ = np.frombuffer(data, np.uint8)
+        views.view(np.uint8)[:, 4:8] = bytes_[np.asarray(starts)[:, None] + np.arange(4)]
+        views[:, 3] = starts
+        raws = _array(views.copy(), [pa.py_buffer(data)])
         with self._lock:
-            offset = self._write(memoryview(data))
-            views = np.zeros((len(starts), 4), np.int32)  # as Arrow's: length, first four bytes, window, place in it
-            views[:, 0] = lengths
-            first = np.frombuffer(data, np.uint8)
-            views.view(np.uint8)[:, 4:8] = first[np.asarray(starts)[:, None] + np.arange(4)]
+            views[:, 3] += self._write(memoryview(data))
             views[:, 2] = len(self._windows) - 1
-            views[:, 3] = starts
-            views[:, 3] += offset
             places = pa.array(np.arange(self._count, self._count + len(views)))
             self._views.append(views)
             self._count += len(views)
-        return places, self._array(views)
+        return places, raws
 
     def at(self, places: Any) -> Any:
         """The texts at ``places``; both are pyarrow arrays."""
@@ -60,16 +60,12 @@ class Texts:
         with self._lock:
             if len(self._views) > 1:
                 self._views = [np.concatenate(self._views)]
-            return self._array(self._views[0][places.to_numpy()])
+            views = self._views[0]
+        return _array(views[places.to_numpy()], self._windows)
 
     def close(self) -> None:
         """Closes the file; what was given of it stays good."""
         os.close(self._file)
-
-    def _array(self, views: Any) -> Any:
-        import pyarrow as pa
-
-        return pa.Array.from_buffers(pa.string_view(), len(views), [None, pa.py_buffer(views), *self._windows])
 
     def _write(self, data: memoryview) -> int:
         """Appends to the window that has room, a new one if need be; gives the place in it."""
@@ -90,3 +86,9 @@ class Texts:
             self._next += written
             data = data[written:]
         return offset
+
+
+def _array(views: Any, buffers: list[Any]) -> Any:
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.string_view(), len(views), [None, pa.py_buffer(views), *buffers])
