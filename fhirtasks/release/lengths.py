@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 from fhirtasks.errors import UserError
@@ -17,13 +17,17 @@ def quantiles(values: Iterable[int]) -> dict[str, int]:
     return {"median": ordered[last // 2], "p95": ordered[round(last * 0.95)], "longest": ordered[-1]}
 
 
-@cache
 def token_counter(path: Path) -> Callable[[Sequence[str]], int]:
     """Counts the tokens of texts, without a chat template's own. UserError if there is no tokenizer.
 
     ``path`` is a tokenizer.json or the folder that has it.
     """
-    file = _file(path)
+    return _counter(_file(path), tokenizer_digest(path))
+
+
+@lru_cache(maxsize=1)
+def _counter(file: Path, digest: str) -> Callable[[Sequence[str]], int]:
+    """The counter of the file as it is now: ``digest`` tells it from what lay there before."""
     try:
         from tokenizers import Tokenizer
     except ImportError:
@@ -40,8 +44,13 @@ def token_counter(path: Path) -> Callable[[Sequence[str]], int]:
 
 
 def tokenizer_digest(path: Path) -> str:
-    """What a manifest calls a tokenizer: sha256 of its file, in hex."""
-    return hashlib.sha256(_file(path).read_bytes()).hexdigest()
+    """What a manifest calls a tokenizer: sha256 of its file, in hex. UserError if it cannot be read."""
+    try:
+        return hashlib.sha256(_file(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise UserError(
+            f"{path} is no tokenizer ({error.strerror}): give a tokenizer.json or the folder that has it."
+        ) from None
 
 
 def _file(path: Path) -> Path:

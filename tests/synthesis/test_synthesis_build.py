@@ -133,7 +133,7 @@ def test_a_journal_of_another_build_is_refused(graph: Path, tmp_path: Path) -> N
     with Journal(out, {"options": {}, "graph": "x", "versions": {}}):
         pass
     before = contents(journal_of(out))
-    with pytest.raises(UserError, match=r"differs in: graph, options, versions\. .*delete") as caught:
+    with pytest.raises(UserError, match=r"differs in: graph, options, sources, versions\. .*delete") as caught:
         build(BuildConfig(out, graph, **OPTIONS))
     assert str(journal_of(out)) in str(caught.value)
     assert contents(journal_of(out)) == before and not out.exists()
@@ -184,7 +184,7 @@ def test_a_missed_quota_fails_and_writes_nothing(graph: Path, tmp_path: Path, mo
     report = build(BuildConfig(tmp_path / "ds", graph, families=("latest_lab",), per_family=30, seed=51))
     assert not report.complete and report.kept == 0
     assert report.missed == ["latest_lab/tie in train: 0 of 2"]
-    assert report.families["latest_lab"]["branches"]["tie"] == {"quota": 2, "kept": 0, "native": 0, "overlaid": 0}
+    assert report.families["latest_lab"]["branches"]["tie"] == {"quota": 2, "kept": 0, "native": 0, "overlaid": 0, "model": 0}
     assert set(report.dropped) == {"no case found"}
     assert list(tmp_path.iterdir()) == []
 
