@@ -62,7 +62,7 @@ def test_an_episode_in_calls() -> None:
 @pytest.mark.parametrize(
     "raw, words",
     [
-        (call("fhir_delete", id="1"), "there is no tool 'fhir_delete'; call one of fhir_search"),
+        (call("fhir_delete", id="1"), "there is no tool 'fhir_delete'; call one of fhir_create"),
         (call("fhir_read", resource_type="Patient"), "lacks id"),
         (call("fhir_search", resource_type="Patient", query="", page="2"), "has no parameter page"),
         (call("fhir_search", resource_type="http://elsewhere/x", query=""), "the name of a FHIR resource type"),
