@@ -7,7 +7,7 @@ an episode cannot earn or lose is None: the trainers leave it out.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from fhirtasks.episodes.types import Call, Episode, Finish, Invalid, Turn
@@ -32,9 +32,23 @@ def finished(verdict: Verdict, episode: Episode) -> float:
 
 
 def grounded(verdict: Verdict, episode: Episode) -> float | None:
-    """1 if what the answer rests on was read; None where the graders did not get so far."""
-    found = [check.passed for check in verdict.checks if check.name in ("evidence", "cited")]
-    return sum(found) / len(found) if found else None
+    """1 if what the answer rests on was read, cited and not typed; None where the graders did not get so far."""
+    return _share(verdict, ("evidence", "cited", "literal"))
+
+
+def evidence_recall(verdict: Verdict, episode: Episode) -> float | None:
+    """The share of what the true answer rests on that was fetched, however wrong the answer; None where that is nothing."""
+    return dict(verdict.measures).get("evidence_recall")
+
+
+def evidence_precision(verdict: Verdict, episode: Episode) -> float | None:
+    """The share of what is cited that the true answer rests on, 0 where nothing is cited; None where it rests on nothing."""
+    return dict(verdict.measures).get("evidence_precision")
+
+
+def scope(verdict: Verdict, episode: Episode) -> float | None:
+    """1 if nothing was asked of another patient, and no reference was guessed; None for graders that do not look."""
+    return _share(verdict, ("scope", "references"))
 
 
 def carried_out(verdict: Verdict, episode: Episode) -> float | None:
@@ -51,7 +65,10 @@ def computed(verdict: Verdict, episode: Episode) -> float | None:
 
 
 COMPONENTS: Final[Mapping[str, Component]] = {
-    function.__name__: function for function in (outcome, partial, finished, grounded, carried_out, computed)
+    function.__name__: function
+    for function in (
+        *(outcome, partial, finished, grounded, evidence_recall, evidence_precision, scope, carried_out, computed),
+    )
 }
 """Every component by name."""
 
@@ -69,6 +86,12 @@ def reward(verdict: Verdict, episode: Episode, weights: Mapping[str, float]) -> 
     found = {name: COMPONENTS[name](verdict, episode) for name in weights}
     total = sum(weights[name] for name, value in found.items() if value is not None)
     return sum(weights[name] * value for name, value in found.items() if value is not None) / total if total else 0.0
+
+
+def _share(verdict: Verdict, names: Sequence[str]) -> float | None:
+    """The share of these checks, as far as they were made, that passed."""
+    found = [check.passed for check in verdict.checks if check.name in names]
+    return sum(found) / len(found) if found else None
 
 
 def _worked(turn: Turn) -> bool:

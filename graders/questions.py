@@ -6,14 +6,18 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from fhirtasks.episodes.types import Call, Episode, Finish, Invalid
+from fhirtasks.episodes.code import permitted
+from fhirtasks.episodes.faults import faulty_turns
+from fhirtasks.episodes.types import Episode, Finish, Invalid
 from fhirtasks.fhir.jsontext import Json, dumps, loads
 from fhirtasks.graph.world import World
+from fhirtasks.tasks.play import open_environment
 from fhirtasks.tasks.questions import BY_NAME
 from fhirtasks.tasks.questions.truth import truths as find
 from fhirtasks.tasks.questions.types import Asked, Truth
 from fhirtasks.tasks.types import Check, Task, Verdict
-from graders import Grader
+from fhirtasks.tasks.wording import fill
+from graders import Grader, process
 from graders.typed import compare
 
 _REFERENCE = re.compile(r"^[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}$")
@@ -33,7 +37,11 @@ def truths(tasks: Sequence[Task], world: World) -> dict[str, Truth | None]:
 
 
 def grade(task: Task, episode: Episode, world: World, truth: Truth | None) -> Verdict:
-    """The verdict. Evidence is looked at only where the answer is right; score is the answer's partial credit."""
+    """The verdict; score is the answer's partial credit.
+
+    Evidence is looked at only where the answer is right, and whether it was typed only where all else is; the measures are
+    there in every case.
+    """
     done = episode.status == "completed"
     checks = [Check("completed", done, "" if done else f"the episode ended: {episode.status}")]
     wrong = [turn.action.reason for turn in episode.turns if isinstance(turn.action, Invalid) and turn.action.ends]
@@ -45,68 +53,66 @@ def grade(task: Task, episode: Episode, world: World, truth: Truth | None) -> Ve
     question = BY_NAME[task.family]
     kind = "none" if truth.value is None else question.answer
     same = compare(kind, truth.reason if truth.value is None else loads(truth.value), truth.unit, given)
+    steps = process.log(episode)
+    read = process.read(task, steps)
     checks.append(Check("answer_shape", not same.shape, same.shape))
     if not same.shape:
         checks.append(Check("answer", not same.value, same.value))
     if same.right and isinstance(given, dict):
-        read = _read(episode)
-        checks.append(_evidence(truth, question.hops, read, episode))
-        checks.append(_cited(given.get("evidence"), truth, read))
-    verdict = Verdict.of(checks)
-    return Verdict(verdict.passed, 1.0 if verdict.passed else min(same.score, 0.99), verdict.checks)
+        hops = [fill(hop, task.slots) for hop in question.hops]
+        checks.append(_evidence(task, truth, hops, read, steps))
+        checks.append(_cited(task, given.get("evidence"), truth, read, world))
+    checks += [process.scope(task, episode, steps, world), process.references(episode, steps), process.ran(steps)]
+    if isinstance(given, dict) and all(check.passed for check in checks):
+        checks.append(process.literal(task, episode, steps, given))
+    passed = all(check.passed for check in checks)
+    return Verdict(
+        passed, 1.0 if passed else min(same.score, 0.99), tuple(checks), _measures(truth, given, read, episode)
+    )
 
 
-def _read(episode: Episode) -> dict[str, set[str] | None]:
-    """What was fetched: by type, None for a whole type of the patient, else ids."""
-    found: dict[str, set[str] | None] = {}
-    for turn in episode.turns:
-        if not isinstance(turn.action, Call) or turn.observation is None or turn.observation.status != 200:
-            continue
-        arguments = turn.action.arguments
-        if turn.action.name == "fetch":
-            found[str(arguments["resource_type"])] = None
-        elif turn.action.name in ("fetch_references", "follow"):
-            told = loads(turn.observation.body)
-            if not isinstance(told, dict):
-                continue
-            if told["fetched"] > len(told["ids"]):  # too many to be named: the types count as read
-                found |= dict.fromkeys(told["keys"])
-            for ref in told["ids"]:
-                kind, _, id_ = str(ref).partition("/")
-                held = found.setdefault(kind, set())
-                if held is not None:
-                    held.add(id_)
-    return found
-
-
-def _has(read: dict[str, set[str] | None], ref: str) -> bool:
-    kind, _, id_ = ref.partition("/")
-    if kind not in read:
-        return False
-    ids = read[kind]
-    return ids is None or id_ in ids
-
-
-def _evidence(truth: Truth, hops: Sequence[str], read: dict[str, set[str] | None], episode: Episode) -> Check:
-    """Whether what the answer rests on was fetched; for an absence, whether the types that could hold it were looked at."""
-    missing = [ref for ref in truth.evidence if not _has(read, ref)]
+def _evidence(
+    task: Task, truth: Truth, hops: Sequence[str], read: process.Read, steps: Sequence[process.Step]
+) -> Check:
+    """Whether what the answer rests on was fetched; for an absence, whether the episode has shown that there is nothing."""
+    missing = [ref for ref in truth.evidence if not process.has(read, ref)]
     if missing:
         return Check("evidence", False, f"{missing[0]} was never fetched ({len(missing)} in all)")
-    looked = any(isinstance(turn.action, Call) and turn.action.name == "coverage" for turn in episode.turns)
-    if not truth.evidence and hops and not looked and hops[0] not in read:
-        return Check("evidence", False, f"neither coverage nor {hops[0]} was looked at")
-    return Check("evidence", True)
+    why = "" if truth.evidence else process.absence(task, hops, steps, truth.reason)
+    return Check("evidence", not why, why)
 
 
-def _cited(cited: Json, truth: Truth, read: dict[str, set[str] | None]) -> Check:
-    """Whether what is cited was read, and is what the answer rests on."""
-    given = [str(one) for one in cited] if isinstance(cited, list) else []
-    strange = [ref for ref in given if not _REFERENCE.fullmatch(ref) or not _has(read, ref)]
+def _cited(task: Task, cited: Json, truth: Truth, read: process.Read, world: World) -> Check:
+    """Whether what is cited is there and was read, and is what the answer rests on; more may be cited."""
+    given = _refs(cited)
+    strange = [ref for ref in given if not _REFERENCE.fullmatch(ref) or not process.has(read, ref)]
     if strange:
         return Check("cited", False, f"{dumps(strange[0])} was cited and never fetched")
     if truth.evidence and not set(given) & set(truth.evidence):
         return Check("cited", False, f"nothing that the answer rests on is cited, such as {truth.evidence[0]}")
+    service = open_environment(task, world, template="").service
+    for ref in sorted(set(given) - set(truth.evidence)):
+        record = service.resolve(ref)
+        if record is None or record.patient not in (None, *permitted(task.slots)):
+            return Check("cited", False, f"{dumps(ref)} was cited and is not in the record")
     return Check("cited", True)
+
+
+def _measures(truth: Truth, given: Json, read: process.Read, episode: Episode) -> tuple[tuple[str, float], ...]:
+    """Which share of the evidence was fetched, which share of what is cited is evidence, how many messages were faulty."""
+    found: list[tuple[str, float]] = []
+    if truth.evidence:
+        fetched = sum(process.has(read, ref) for ref in truth.evidence)
+        found.append(("evidence_recall", round(fetched / len(truth.evidence), 4)))
+        cited = set(_refs(given.get("evidence"))) if isinstance(given, dict) else set()
+        precision = len(cited & set(truth.evidence)) / len(cited) if cited else 0.0
+        found.append(("evidence_precision", round(precision, 4)))
+    faults = len(faulty_turns(episode.messages))
+    return (*found, *([("faulty_turns", float(faults))] if faults else []))
+
+
+def _refs(cited: Json) -> list[str]:
+    return [str(one) for one in cited] if isinstance(cited, list) else []
 
 
 _GRADER = Grader(truths, grade)

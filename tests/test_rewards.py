@@ -8,7 +8,12 @@ from fhirtasks import rewards
 from fhirtasks.episodes.types import Call, Episode, EpisodeStatus, Finish, Get, Invalid, Message, Observation, Turn
 from fhirtasks.tasks.types import Check, Verdict
 
-GOOD = Verdict(True, 1.0, (Check("completed", True), Check("evidence", True), Check("cited", True)))
+GOOD = Verdict(
+    True,
+    1.0,
+    (Check("completed", True), Check("evidence", True), Check("cited", True), Check("scope", True)),
+    (("evidence_recall", 1.0), ("evidence_precision", 1.0)),
+)
 BAD = Verdict(False, 0.4, (Check("completed", True), Check("answer", False, "wrong")))
 
 
@@ -34,13 +39,20 @@ def test_each_component_is_lost_by_what_it_names() -> None:
     assert rewards.finished(BAD, episode(status="task limit reached")) == 0.0
     assert rewards.grounded(Verdict(False, 0.9, (Check("evidence", False), Check("cited", True))), episode(END)) == 0.5
     assert rewards.computed(GOOD, episode(ran('{"output":"","error":"ZeroDivisionError"}'), END)) == 0.0
+    measured = Verdict(False, 0.0, (), (("evidence_recall", 0.25), ("evidence_precision", 0.5)))
+    assert rewards.evidence_recall(measured, episode(END)) == 0.25
+    assert rewards.evidence_precision(measured, episode(END)) == 0.5
+    strayed = Verdict(False, 0.9, (Check("scope", False, "x"), Check("references", True), Check("literal", False, "y")))
+    assert rewards.scope(strayed, episode(END)) == 0.5
+    assert rewards.grounded(strayed, episode(END)) == 0.0
     half = episode(Turn("", Get("u"), Observation("", 404)), Turn("", Get("u"), Observation("", 200)), END)
     assert rewards.carried_out(GOOD, half) == 0.5
     assert rewards.carried_out(GOOD, episode(Turn("", Invalid("no", ends=False), Observation("", 200)), END)) == 0.0
 
 
 def test_what_does_not_apply_is_none_and_left_out() -> None:
-    assert rewards.grounded(BAD, episode(END)) is None
+    for component in (rewards.grounded, rewards.evidence_recall, rewards.evidence_precision, rewards.scope):
+        assert component(BAD, episode(END)) is None
     assert rewards.computed(GOOD, episode(Turn("", Get("u"), Observation("", 200)), END)) is None
     assert rewards.reward(BAD, episode(END), {"partial": 1.0, "grounded": 3.0}) == pytest.approx(0.4)
 

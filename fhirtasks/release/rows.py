@@ -77,9 +77,12 @@ def _plain(message: Message) -> dict[str, Json]:
 
 
 def verdict_json(verdict: Verdict) -> str:
-    """A verdict as canonical JSON; the score as text, since canonical JSON holds no fractions."""
+    """A verdict as canonical JSON; score and measures (if any) as text, since canonical JSON holds no fractions."""
     checks = [{"name": check.name, "passed": check.passed, "detail": check.detail} for check in verdict.checks]
-    return canonical({"passed": verdict.passed, "score": str(verdict.score), "checks": checks}).decode()
+    told: dict[str, Json] = {"passed": verdict.passed, "score": str(verdict.score), "checks": list[Json](checks)}
+    if verdict.measures:
+        told["measures"] = {name: f"{value:g}" for name, value in verdict.measures}
+    return canonical(told).decode()
 
 
 def reference(task: Task) -> str:

@@ -111,11 +111,15 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``passed`` if every check passed; ``score`` is the share of checks that did."""
+    """``passed`` if every check passed; ``score`` is the share of checks that did.
+
+    ``measures`` are numbers beside the checks, by name; nothing passes or fails by them.
+    """
 
     passed: bool
     score: float
     checks: tuple[Check, ...]
+    measures: tuple[tuple[str, float], ...] = ()
 
     @staticmethod
     def of(checks: list[Check]) -> Verdict:
