@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from solvers.questions.analyst import Expert
-from solvers.questions.comparison import values
+from solvers.questions.comparison import fluids, values, visits
 
-EXPERTS: dict[str, Expert] = {**values.EXPERTS}
+EXPERTS: dict[str, Expert] = {**values.EXPERTS, **visits.EXPERTS, **fluids.EXPERTS}

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from solvers.questions.analyst import Expert
-from solvers.questions.temporal import observations, stays, times
+from solvers.questions.temporal import events, observations, orders, stays, times
 
-EXPERTS: dict[str, Expert] = {**observations.EXPERTS, **times.EXPERTS, **stays.EXPERTS}
+EXPERTS: dict[str, Expert] = {
+    **observations.EXPERTS,
+    **times.EXPERTS,
+    **stays.EXPERTS,
+    **orders.EXPERTS,
+    **events.EXPERTS,
+}

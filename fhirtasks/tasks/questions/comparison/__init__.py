@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fhirtasks.tasks.questions.comparison import values
+from fhirtasks.tasks.questions.comparison import fluids, values, visits
 from fhirtasks.tasks.questions.types import Question
 
-QUESTIONS: tuple[Question, ...] = (*values.QUESTIONS,)
+QUESTIONS: tuple[Question, ...] = (*values.QUESTIONS, *visits.QUESTIONS, *fluids.QUESTIONS)
