@@ -62,6 +62,7 @@ class CodeEnvironment:
         self.service = service
         self.prompt = prompt(task)
         self.done = False
+        self.patients = permitted(task.slots)
         self.resources: dict[str, dict[str, str]] = {}
         self.reproducible = True
         self._run = run
@@ -119,22 +120,40 @@ class CodeEnvironment:
             return self._fetch_references([str(one) for one in action.arguments["references"]], REFERENCES)
         if action.name == "follow":
             return self._follow(str(action.arguments["resource_type"]), str(action.arguments["element"]))
-        patient = str(action.arguments["patient"]).removeprefix("Patient/")
-        if patient != self.task.slots["patient"]:
-            return _error(f"{patient} is not the patient of this task; ask about {self.task.slots['patient']}")
-        record = self.service.compartment(patient)
+        patients = named(str(action.arguments["patient"]), self.patients)
+        strange = [patient for patient in patients if patient not in self.patients]
+        if strange and len(self.patients) == 1:
+            return _error(f"{strange[0]} is not the patient of this task; ask about {self.patients[0]}")
+        if strange:
+            return _error(f"{strange[0]} is no patient of this task; ask about {', '.join(self.patients)}")
+        record = self._record(patients)
+        if not record:
+            return _error(f"this server has no Patient with the id {patients[0]}: there is no such patient", 404)
         if action.name == "coverage":
             types = {
                 kind: {"count": len(found)} | chart.summary(map(chart.about, found)) for kind, found in record.items()
             }
-            return _reply({"patient": f"Patient/{patient}", "types": types})
+            whose = [f"Patient/{patient}" for patient in patients]
+            return _reply(({"patients": whose} if len(whose) > 1 else {"patient": whose[0]}) | {"types": types})
         return self._fetch(str(action.arguments["resource_type"]), record)
+
+    def _record(self, patients: Sequence[str]) -> Mapping[str, Sequence[Record]]:
+        """What is seen now of these patients together, by type in alphabetical order, each in the order of ids."""
+        if len(patients) == 1:
+            return self.service.compartment(patients[0])
+        found: dict[str, list[Record]] = {}
+        for patient in patients:
+            for kind, records in self.service.compartment(patient).items():
+                found.setdefault(kind, []).extend(records)
+        return {kind: sorted(found[kind], key=lambda record: record.id) for kind in sorted(found)}
 
     def _fetch(self, kind: str, record: Mapping[str, Sequence[Record]]) -> Observation:
         found = record.get(kind, ())
         if not found:
             there = ", ".join(f"{name} {len(rows)}" for name, rows in record.items())
-            return _reply({"type": kind, "fetched": 0, "hint": f"the record has none; it has: {there}"})
+            here = kind in self.service.types
+            whose = "the record has none" if here else f"this server holds no {kind} of any patient"
+            return _reply({"type": kind, "fetched": 0, "on_server": here, "hint": f"{whose}; the record has: {there}"})
         new = self._merge(found)
         about = {"type": kind, "fetched": len(found), "new": new, "as": f"resources[{kind!r}]"}
         return _reply(about | {"keys": chart.keys(map(chart.about, found))} | chart.summary(map(chart.about, found)))
@@ -158,7 +177,7 @@ class CodeEnvironment:
             record = self.service.resolve(reference)
             if record is None:
                 unknown.append(reference)
-            elif record.patient not in (None, self.task.slots["patient"]):
+            elif record.patient is not None and record.patient not in self.patients:
                 foreign += 1
             else:
                 found[f"{record.type}/{record.id}"] = record
@@ -203,6 +222,19 @@ class CodeEnvironment:
         return _reply(reply)
 
 
+def permitted(slots: Mapping[str, str]) -> tuple[str, ...]:
+    """The patients whose records a task opens: those of its slot ``patients``, else the one of ``patient``."""
+    if "patients" in slots:
+        return tuple(one.strip() for one in slots["patients"].split(","))
+    return (slots["patient"],) if "patient" in slots else ()
+
+
+def named(text: str, patients: Sequence[str]) -> list[str]:
+    """The patients that a call names, each once; several, joined with commas, only where the task has several."""
+    texts = [one.strip() for one in text.split(",")] if len(patients) > 1 else [text]
+    return list(dict.fromkeys(one.removeprefix("Patient/") for one in texts))
+
+
 def parse(call: ToolCall) -> Action:
     """What a call asks for. Never raises: what cannot be carried out is :class:`Invalid` with the remedy as its reason."""
     wanted = PARAMETERS.get(call.name)
@@ -245,5 +277,6 @@ def _reply(value: Mapping[str, Any]) -> Observation:
     return Observation(text, 200, text)
 
 
-def _error(reason: str) -> Observation:
-    return Observation(dumps({"error": reason}), 400)
+def _error(reason: str, status: int = 400) -> Observation:
+    text = dumps({"error": reason})
+    return Observation(text, status, text if status == 404 else "")

@@ -74,14 +74,22 @@ TABLES: Final[dict[str, str]] = {
             {_text("type[0].coding[0].system")} AS system, {_text("type[0].coding[0].code")} AS code,
             coalesce({_text("type[0].coding[0].display")}, {_text("type[0].text")}) AS display, raw
             FROM record WHERE type = 'Encounter')""",
+    # Encounters inside another one, such as intensive care within an admission; emergency visits apart.
+    "stay": """SELECT id, ref, patient, available, t, t_end, class, part_of FROM encounter
+        WHERE part_of <> '' AND class IS NOT NULL AND kind <> 'emergency'""",
     # One row per ward of an encounter, in order.
     "ward": f"""SELECT e.id, e.ref, e.patient, e.available, e.place, left(e.l->'period'->>'start', 19) AS t,
             left(e.l->'period'->>'end', 19) AS t_end, regexp_extract(e.l->'location'->>'reference', '([^/:]+)$', 1)
-            AS location, coalesce({_text("name", "w.raw")}, e.l->'location'->>'display') AS name
+            AS location, coalesce({_text("name", "w.raw")}, i.name, e.l->'location'->>'display') AS name
         FROM (SELECT {_HEAD}, unnest(range(1, len(ls) + 1)) AS place, unnest(ls) AS l
             FROM (SELECT {_HEAD}, json_extract(raw, '$.location[*]') AS ls FROM record WHERE type = 'Encounter')) e
         LEFT JOIN record w ON w.type = 'Location'
-            AND w.id = regexp_extract(e.l->'location'->>'reference', '([^/:]+)$', 1)""",
+            AND w.id = regexp_extract(e.l->'location'->>'reference', '([^/:]+)$', 1)
+        LEFT JOIN (SELECT token, min(name) AS name FROM (SELECT {_text("name")} AS name,
+                unnest(list_transform(json_extract(raw, '$.identifier[*]'),
+                    lambda x: (x->>'system') || '|' || (x->>'value'))) AS token
+                FROM record WHERE type = 'Location') GROUP BY token HAVING count(*) = 1) i
+            ON i.token = split_part(e.l->'location'->>'reference', '?identifier=', 2)""",
     # t_own: the Condition's own time; t: that, else its encounter's start.
     "condition": f"""SELECT c.*, coalesce(c.t_own, left(e.effective, 19)) AS t FROM (
             SELECT {_HEAD}, {_T.replace(" AS t", " AS t_own")}, {_target("encounter")} AS encounter,
@@ -103,6 +111,9 @@ TABLES: Final[dict[str, str]] = {
         try_cast({_text("referenceRange[0].high.value")} AS DOUBLE) AS high, status,
         json_extract_string(raw, '$.hasMember[*].reference') AS members
         FROM record WHERE type = 'Observation'""",
+    # One row per member of an Observation: member is its id.
+    "member": """SELECT id, ref, patient, available, t, regexp_extract(unnest(members), '([^/:]+)$', 1) AS member
+        FROM observation WHERE len(members) > 0""",
     # One row per component of an Observation.
     "component": """SELECT id, ref, patient, available, t, c->'code'->'coding'->0->>'system' AS system,
             c->'code'->'coding'->0->>'code' AS code, c->'code'->'coding'->0->>'display' AS display,
@@ -149,6 +160,16 @@ TABLES: Final[dict[str, str]] = {
             FROM record WHERE type IN
                 ('MedicationRequest', 'MedicationAdministration', 'MedicationDispense', 'MedicationStatement')) m
         LEFT JOIN drug_name n ON n.id = m.medication""",
+    # Administrations that name their order, and orders that name the condition they were written for.
+    "administration": """SELECT id, ref, patient, available, t, encounter, request, drug FROM medication
+        WHERE type = 'MedicationAdministration' AND request <> ''""",
+    "order_reason": """SELECT id, ref, patient, available, t, drug, reason FROM medication
+        WHERE type = 'MedicationRequest' AND reason <> ''""",
+    # One row per condition that an order cites as its reason: condition is its id.
+    "cited_reason": """SELECT id, ref, patient, available, t, status, regexp_extract(reference, '([^/:]+)$', 1) AS condition
+        FROM (SELECT id, ref, patient, available, left(effective, 19) AS t, status,
+            unnest(json_extract_string(raw, '$.reasonReference[*].reference')) AS reference
+            FROM record WHERE type = 'MedicationRequest')""",
     "specimen": f"""SELECT {_HEAD}, {_T}, {_coding("type")} FROM record WHERE type = 'Specimen'""",
     "report": f"""SELECT {_HEAD}, {_T}, {_target("encounter")} AS encounter, {_coding("code")},
         json_extract_string(raw, '$.result[*].reference') AS results FROM record WHERE type = 'DiagnosticReport'""",

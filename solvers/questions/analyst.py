@@ -82,7 +82,7 @@ def solver(expert: Expert) -> Solver:
     """The expert as a solver of its family's tasks."""
 
     def solve(task: PublicTask) -> Generator[Call, Observation, dict[str, Json]]:
-        patient = task.slots["patient"]
+        patient = task.slots.get("patients", task.slots["patient"])
         yield Call("coverage", {"patient": patient})
         for kind in expert.types:
             yield Call("fetch", {"patient": patient, "resource_type": kind})

@@ -7,6 +7,7 @@ from typing import Any
 
 import duckdb
 
+from fhirtasks.episodes.code import permitted
 from fhirtasks.fhir.dates import instant
 from fhirtasks.graph.views import TABLES, views
 from fhirtasks.graph.world import World
@@ -44,7 +45,8 @@ def _truth(question: Question, told: Mapping[str, Any]) -> Truth:
 
 
 def _ask(db: duckdb.DuckDBPyConnection, asked: Sequence[Asked], hidden: Mapping[str, Collection[str]]) -> None:
-    """The tables ``asked`` and ``hidden`` of this connection, and a view ``seen_<table>`` for every table of patients."""
+    """The tables ``asked``, ``scope`` (a row per patient of a task) and ``hidden``, and a view ``seen_<table>`` for every table
+    of patients, on this connection."""
     import pyarrow as pa
 
     slots = pa.array([list(one.slots.items()) for one in asked], pa.map_(pa.string(), pa.string()))
@@ -55,17 +57,22 @@ def _ask(db: duckdb.DuckDBPyConnection, asked: Sequence[Asked], hidden: Mapping[
         "t_now": pa.array([one.now[:19] for one in asked], pa.string()),
         "slots": slots,
     })  # fmt: skip
+    whose = [
+        (n, patient) for n, one in enumerate(asked) for patient in permitted({"patient": one.patient, **one.slots})
+    ]
     gone = [(task, ref) for task, refs in hidden.items() for ref in refs]
     away = pa.table({
         "task": pa.array([task for task, _ in gone], pa.string()),
         "ref": pa.array([ref for _, ref in gone], pa.string()),
     })  # fmt: skip
-    for name, table in (("asked", questions), ("hidden", away)):
+    rows = questions.take(pa.array([n for n, _ in whose], pa.int64()))
+    scope = rows.set_column(1, "patient", pa.array([patient for _, patient in whose], pa.string()))
+    for name, table in (("asked", questions), ("scope", scope), ("hidden", away)):
         db.register("given", table)
         db.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM given")
         db.unregister("given")
     for name in _of_patients():
-        db.execute(f"""CREATE OR REPLACE TEMP VIEW seen_{name} AS SELECT a.task, a.t_now, a.slots, v.* FROM asked a
+        db.execute(f"""CREATE OR REPLACE TEMP VIEW seen_{name} AS SELECT a.task, a.t_now, a.slots, v.* FROM scope a
             JOIN {name} v ON v.patient = a.patient AND (v.available IS NULL OR v.available <= a.now)
             WHERE NOT EXISTS (SELECT 1 FROM hidden h WHERE h.task = a.task AND h.ref = v.ref)""")
 

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from solvers.questions.analyst import Expert
-from solvers.questions.traversal import orders, visits
+from solvers.questions.traversal import links, microbiology, orders, visits
 
-EXPERTS: dict[str, Expert] = {**orders.EXPERTS, **visits.EXPERTS}
+EXPERTS: dict[str, Expert] = {
+    **orders.EXPERTS,
+    **visits.EXPERTS,
+    **microbiology.EXPERTS,
+    **links.EXPERTS,
+}

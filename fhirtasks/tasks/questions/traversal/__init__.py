@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from fhirtasks.tasks.questions.traversal import orders, visits
+from fhirtasks.tasks.questions.traversal import links, microbiology, orders, visits
 from fhirtasks.tasks.questions.types import Question
 
-QUESTIONS: tuple[Question, ...] = (*orders.QUESTIONS, *visits.QUESTIONS)
+QUESTIONS: tuple[Question, ...] = (
+    *orders.QUESTIONS,
+    *visits.QUESTIONS,
+    *microbiology.QUESTIONS,
+    *links.QUESTIONS,
+)
