@@ -138,7 +138,7 @@ def absence(task: Task, hops: Sequence[str], steps: Sequence[Step], reason: str 
     for place, step in enumerate(steps):
         if step.told is None:
             continue
-        if step.name == "coverage":
+        if step.name == "coverage" and _of_all(task, step):
             types = step.told.get("types")
             about = types.get(kind) if isinstance(types, dict) else None
             if about is None or _rules_out(about, task.slots):
@@ -148,9 +148,8 @@ def absence(task: Task, hops: Sequence[str], steps: Sequence[Step], reason: str 
                 return ""
         elif kind in read(task, steps[: place + 1]):
             fetched = True
-            if step.arguments.get("resource_type") == kind and (
-                not step.told.get("fetched") or _rules_out(step.told, task.slots)
-            ):
+            none = not step.told.get("fetched") or _rules_out(step.told, task.slots)
+            if step.arguments.get("resource_type") == kind and none and _of_all(task, step):
                 return ""
     return f"no run of Python over {kind} ended well" if fetched else f"{kind} was not looked at"
 
@@ -246,6 +245,12 @@ def _rules_out(about: Json, slots: Mapping[str, str]) -> bool:
     if "t_from" not in slots or "t_to" not in slots or not isinstance(first, str) or not isinstance(last, str):
         return False
     return last[:19] < slots["t_from"] or first[:19] >= slots["t_to"]
+
+
+def _of_all(task: Task, step: Step) -> bool:
+    """Whether a call names every patient of the task."""
+    patients = permitted(task.slots)
+    return set(named(str(step.arguments.get("patient", "")), patients)).issuperset(patients)
 
 
 def _guessed(episode: Episode, steps: Sequence[Step], place: int) -> list[str]:
