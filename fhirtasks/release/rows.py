@@ -5,11 +5,13 @@ Arrays are built from buffers: ``pyarrow.array`` on Python lists imports pandas 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from fhirtasks.episodes.faults import MARKS, faulty
 from fhirtasks.episodes.types import Episode, Message, Protocol, ToolCall
 from fhirtasks.fhir.jsontext import Json, canonical, content_hash, dumps, loads
 from fhirtasks.release.features import COLUMNS, has_calls, messages_type, schema
@@ -120,7 +122,11 @@ def sft_table(rows: Sequence[Trajectory]) -> Any:
 
 
 def turns_table(sft: Any) -> Any:
-    """One ``sft_turns`` row per assistant message of these ``sft`` rows: all before it is the prompt."""
+    """One ``sft_turns`` row per assistant message of these ``sft`` rows: all before it is the prompt.
+
+    Faulty messages of the ``code`` protocol are left out: they stand in the prompts of those after them, with their replies,
+    and nothing is trained to say them. ``turn`` counts them all the same.
+    """
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -132,15 +138,34 @@ def turns_table(sft: Any) -> Any:
     at = np.from_dlpack(pc.indices_nonzero(pc.equal(values.field("role"), strings(["assistant"])[0]))).astype(np.int64)
     at = at[(at >= offsets[0]) & (at < offsets[-1])]
     row = np.searchsorted(offsets, at, side="right") - 1
+    turn = np.arange(len(at)) - np.searchsorted(row, row, side="left")
+    if "code" in pc.unique(sft.column("protocol")).to_pylist():
+        right = np.ones(len(at), dtype=bool)
+        right[np.searchsorted(at, _faults(values, int(offsets[0]), int(offsets[-1])), side="right") - 1] = False
+        at, row, turn = at[right], row[right], turn[right]
     start = offsets[row]
     prompts = runs(values, start, at - start)
     completions = pa.ListArray.from_arrays(_array(np.arange(len(at) + 1), "int32"), values.take(_array(at, "int64")))
-    turn = np.arange(len(at)) - np.searchsorted(row, row, side="left")
     rows = sft.take(_array(row, "int64"))
     made = {"turn": _array(turn, "int64"), "prompt": prompts, "completion": completions}
     return table(
         "sft_turns", {name: made[name] if name in made else rows.column(name) for name in COLUMNS["sft_turns"]}
     )
+
+
+def _faults(values: Any, first: int, last: int) -> Any:
+    """The places, among these messages, of the replies of tools to faulty calls."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    content = values.field("content")
+    marked = pc.match_substring_regex(content, "|".join(map(re.escape, MARKS)))
+    places = np.from_dlpack(pc.indices_nonzero(pc.and_(marked, pc.equal(values.field("role"), "tool")))).astype(
+        np.int64
+    )
+    places = places[(places >= first) & (places < last)]
+    told = content.take(_array(places, "int64")).to_pylist()
+    return places[np.fromiter(map(faulty, told), dtype=bool, count=len(told))]
 
 
 def rl_table(sft: Any, references: Sequence[str], seen: set[str]) -> Any:

@@ -1,4 +1,7 @@
-"""How an expert works: coverage, fetching, one or two pieces of Python, a typed answer."""
+"""How an expert works: coverage, fetching what is there, one or two pieces of Python, a typed answer.
+
+A type that coverage does not name is not fetched, and what no fetched resource has is not followed.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 
 from fhirtasks.episodes.types import Call, Observation, PublicTask, Solver
 from fhirtasks.fhir.jsontext import Json, dumps, loads
+from solvers.questions.recovery import BY_LABEL, EVERYTHING, MANY, MISNAMED, Stumble, broken, stumble
 
 HELPERS = """
 import json
@@ -83,24 +87,56 @@ def solver(expert: Expert) -> Solver:
 
     def solve(task: PublicTask) -> Generator[Call, Observation, dict[str, Json]]:
         patient = task.slots.get("patients", task.slots["patient"])
-        yield Call("coverage", {"patient": patient})
+        slip = stumble(task.id)
+        if slip == "wrong type" and expert.types and expert.types[0] in MISNAMED:
+            yield Call("fetch", {"patient": patient, "resource_type": MISNAMED[expert.types[0]]})
+            slip = None
+        counts = _counts((yield Call("coverage", {"patient": patient})))
+        held: dict[str, Json] = {}
         for kind in expert.types:
-            yield Call("fetch", {"patient": patient, "resource_type": kind})
+            if counts is None or kind in counts:
+                seen = yield Call("fetch", {"patient": patient, "resource_type": kind})
+                held[kind] = _told(seen).get("keys")
         for kind, element in expert.follow:
-            yield Call("follow", {"resource_type": kind, "element": element})
+            keys = held.get(kind)
+            if isinstance(keys, list) and element.partition(".")[0] in keys:
+                found = _told((yield Call("follow", {"resource_type": kind, "element": element}))).get("keys")
+                held |= found if isinstance(found, dict) else {}
         output = ""
         for piece in expert.code:
-            seen = yield Call("execute_python", {"code": program(piece, task.slots)})
+            code = program(piece, task.slots)
+            if slip is not None:
+                there = {kind: (counts or {}).get(kind, 0) for kind in held}
+                yield from _stumbling(slip, task, patient, code, there)
+                slip = None
+            seen = yield Call("execute_python", {"code": code})
             output = _output(seen)
             wanted = _line(output, "FETCH ")
             if isinstance(wanted, list) and wanted:
                 yield Call("fetch_references", {"references": wanted})
-        found = _line(output, "ANSWER ")
+        answer = _line(output, "ANSWER ")
         return (
-            found if isinstance(found, dict) else {"type": "none", "value": "not_recorded", "unit": "", "evidence": []}
+            answer
+            if isinstance(answer, dict)
+            else {"type": "none", "value": "not_recorded", "unit": "", "evidence": []}
         )
 
     return solve
+
+
+def _stumbling(
+    slip: Stumble, task: PublicTask, patient: str, code: str, held: dict[str, int]
+) -> Generator[Call, Observation, None]:
+    """The faulty call before the right one, and what one looks at to put it right."""
+    kind = max(held, key=lambda one: held[one], default="")
+    if slip == "too wide" and held.get(kind, 0) >= MANY:
+        yield Call("execute_python", {"code": EVERYTHING.strip().format(type=kind) + "\n"})
+    elif slip == "wrong code" and held and {"code", "label"} <= task.slots.keys():
+        slots = dumps({"label": task.slots["label"]})
+        yield Call("execute_python", {"code": BY_LABEL.strip().format(slots=slots, type=next(iter(held))) + "\n"})
+        yield Call("coverage", {"patient": patient})
+    else:
+        yield Call("execute_python", {"code": broken(code, task.id)})
 
 
 def program(piece: str, slots: dict[str, str]) -> str:
@@ -117,9 +153,22 @@ def program(piece: str, slots: dict[str, str]) -> str:
     return "\n\n".join(line for line in lines if line) + "\n"
 
 
-def _output(seen: Observation) -> str:
+def _told(seen: Observation) -> dict[str, Json]:
     value = loads(seen.body) if seen.body else {}
-    text = value.get("output") if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else {}
+
+
+def _counts(seen: Observation) -> dict[str, int] | None:
+    """How many resources of each type the record holds; None where coverage was refused."""
+    types = _told(seen).get("types")
+    if not isinstance(types, dict):
+        return None
+    counts = {kind: about.get("count") for kind, about in types.items() if isinstance(about, dict)}
+    return {kind: count for kind, count in counts.items() if isinstance(count, int)}
+
+
+def _output(seen: Observation) -> str:
+    text = _told(seen).get("output")
     return text if isinstance(text, str) else ""
 
 
