@@ -57,6 +57,7 @@ TABLES: Final[dict[str, str]] = {
         {_text("communication[0].language.coding[0].code")} AS language,
         {_text("deceasedDateTime")} AS deceased_at, {_text("deceasedBoolean")} AS deceased, raw
         FROM record WHERE type = 'Patient'""",
+    "death": "SELECT id, ref, patient, available, deceased_at AS t FROM patient WHERE deceased_at IS NOT NULL",
     # kind: icu (a stay inside another encounter or coded so), emergency, inpatient, ambulatory, other.
     "encounter": f"""SELECT *, CASE
             WHEN identified LIKE '%encounter-icu' OR (part_of <> '' AND class = 'ACUTE') THEN 'icu'
@@ -105,6 +106,7 @@ TABLES: Final[dict[str, str]] = {
             {_text("valueCodeableConcept.coding[0].display")}, {_text("valueCodeableConcept.coding[0].code")},
             {_text("valueDateTime")}, {_text("valueBoolean")}) AS text,
         {_text("valueCodeableConcept.coding[0].code")} AS value_code,
+        {_text("valueCodeableConcept.coding[0].system")} AS value_system,
         {_text("dataAbsentReason.coding[0].code")} AS absent,
         coalesce({_text("interpretation[0].coding[0].code")}, {_text("interpretation[0].text")}) AS interpretation,
         try_cast({_text("referenceRange[0].low.value")} AS DOUBLE) AS low,

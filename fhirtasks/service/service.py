@@ -184,6 +184,11 @@ class Service:
             raise SearchError(404, "not-found", f"Version {version} of {type}/{id} is not known.")
         return Response(200, body=resource_text(record, printed=self.style == "hapi"))
 
+    @property
+    def types(self) -> frozenset[str]:
+        """The resource types that this server holds, of any patient and of any time."""
+        return frozenset((*self._charts.types, *self._added))
+
     def compartment(self, patient: str) -> dict[str, list[Record]]:
         """Everything of a patient that is seen now, by type in alphabetical order, each in the order of ids."""
         found = {

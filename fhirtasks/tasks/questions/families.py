@@ -6,12 +6,13 @@ import json
 import random
 from functools import partial
 
+from fhirtasks.episodes.code import permitted
 from fhirtasks.episodes.types import Mode
 from fhirtasks.fhir.jsontext import Json, loads
 from fhirtasks.graph.views import views
 from fhirtasks.graph.world import World
 from fhirtasks.tasks.questions.pool import pool
-from fhirtasks.tasks.questions.types import Question, Truth
+from fhirtasks.tasks.questions.types import Asked, Question, Truth
 from fhirtasks.tasks.types import Branch, Draft, Family
 from fhirtasks.tasks.wording import fill
 
@@ -24,6 +25,14 @@ _OPENINGS = (
     "You are asked about Patient/{patient}; take {now} as the present time.",
     "Record of patient {patient}, looked at on {now}.",
 )
+
+_COHORT_OPENINGS = (
+    "These patients are in scope (FHIR ids): {patients}. The present time is {now}.",
+    "Patients: {patients} (FHIR ids). It is now {now}.",
+    "You are asked about a cohort; take {now} as the present time. Its patients have the FHIR ids {patients}.",
+    "Records of the patients {patients}, looked at on {now}.",
+)
+_COHORT_NOTE = "coverage and fetch take several of these ids at once, joined with commas."
 
 
 def family(question: Question) -> Family:
@@ -44,16 +53,22 @@ def gold(question: Question, truth: Truth) -> dict[str, Json]:
 
 
 def _sample(question: Question, world: World, random: random.Random, branch: str, mode: Mode) -> Draft | None:
-    wording, opening = random.choice(question.wordings), random.choice(_OPENINGS)
+    wording, opening = random.choice(question.wordings), random.choice(range(len(_OPENINGS)))
     rows = pool(question, world).get(branch)
     if not rows:
         return None
     asked, truth = random.choice(rows)
+    return drafted(question, asked, truth, wording, opening)
+
+
+def drafted(question: Question, asked: Asked, truth: Truth, wording: str, opening: int) -> Draft:
+    """The question put as a task: in this one of its wordings, with the opening of this number (0 to 3)."""
     slots = {"patient": asked.patient, **asked.slots}
-    context = fill(f"{opening} {question.answer_note}", {**slots, "now": asked.now})
+    told = f"{_COHORT_OPENINGS[opening]} {_COHORT_NOTE}" if "patients" in slots else _OPENINGS[opening]
+    context = fill(f"{told} {question.answer_note}", {**slots, "now": asked.now})
     return Draft(
         now=asked.now, instruction=fill(wording, slots), context=context, slots=slots, gold=gold(question, truth),
-        patients=(asked.patient,),
+        patients=asked.owners or permitted(slots),
         difficulty={"hops": len(question.hops), "types": len(set(question.hops)), "evidence": len(truth.evidence)},
     )  # fmt: skip
 

@@ -7,8 +7,10 @@ answer, if taking its evidence away would change it.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
+from fhirtasks.episodes.code import permitted
 from fhirtasks.graph.views import views
 from fhirtasks.graph.world import World
 from fhirtasks.tasks.questions.truth import truths
@@ -41,8 +43,10 @@ def _pool(question: Question, world: World) -> dict[str, list[tuple[Asked, Truth
         truth = known.get(one.task)
         if truth is None or truth.branch not in question.branches:
             continue
+        if one.slots.get("t_from", "") > one.now[:19] and truth.reason != "future":
+            continue
         other = without.get(one.task)
-        if truth.evidence and other is not None and (other.value, other.unit) == (truth.value, truth.unit):
+        if truth.evidence and other is not None and _said(other) == _said(truth):
             continue
         if (
             not truth.evidence
@@ -51,7 +55,12 @@ def _pool(question: Question, world: World) -> dict[str, list[tuple[Asked, Truth
         ):
             continue
         by_branch[truth.branch].append((one, truth))
-    return {branch: _varied(rows, question) for branch, rows in sorted(by_branch.items())}
+    varied = {branch: _varied(rows, question) for branch, rows in sorted(by_branch.items())}
+    return _balanced(varied, question) if question.twins else varied
+
+
+def _said(truth: Truth) -> tuple[str | None, str, str]:
+    return truth.value, truth.unit, truth.reason
 
 
 def _candidates(question: Question, world: World) -> list[Asked]:
@@ -63,21 +72,26 @@ def _candidates(question: Question, world: World) -> list[Asked]:
     asked = []
     for number, row in enumerate(rows.fetchall()):
         told: dict[str, Any] = dict(zip(names, row, strict=True))
+        complete = all(value is not None for value in told.values())
+        owners, since = tuple(told.pop("owners", None) or ()), told.pop("since", None)
         slots = {name: str(value) for name, value in told.items() if name not in ("patient", "mixed", "n")}
-        now = _now(question, world, told["patient"], told["mixed"])
-        if now is not None and all(value is not None for value in told.values()):
-            asked.append(Asked(f"{question.name}-{number}", told["patient"], now.text, slots))
+        whose = owners[:1] or permitted({"patient": told["patient"], **slots})
+        now = _now(question, world, whose, told["mixed"], since) if complete else None
+        if now is not None:
+            asked.append(Asked(f"{question.name}-{number}", told["patient"], now.text, slots, owners))
     return asked
 
 
-def _now(question: Question, world: World, patient: str, mixed: str) -> Moment | None:
-    """Some time in the six weeks after all that is known of the patient: nothing then tells of later events."""
-    last = _last(world).get(patient)
-    known = moments(world, patient)
-    if last is None or not known:
+def _now(question: Question, world: World, patients: Sequence[str], mixed: str, after: int | None) -> Moment | None:
+    """Some time in the six weeks after all that is known of the patients: nothing then tells of later events. Or, where it is
+    given, in those ``after`` an instant in µs: what became known later is then not seen."""
+    lasts = [last for patient in patients if (last := _last(world).get(patient)) is not None]
+    known = [own[-1] for patient in patients if (own := moments(world, patient))]
+    if not lasts or not known:
         return None
-    since = max(last, known[-1].instant) // _MINUTE * _MINUTE
-    return Moment(since, known[-1].offset).later(rng(f"{question.name}/{mixed}").randrange(1, 42 * 24 * 60) * _MINUTE)
+    last = max(*lasts, *(moment.instant for moment in known)) if after is None else after
+    since = last // _MINUTE * _MINUTE
+    return Moment(since, known[0].offset).later(rng(f"{question.name}/{mixed}").randrange(1, 42 * 24 * 60) * _MINUTE)
 
 
 def _last(world: World) -> dict[str, int]:
@@ -103,3 +117,31 @@ def _varied(rows: list[tuple[Asked, Truth]], question: Question) -> list[tuple[A
         if seen[truth.value] <= most:
             kept.append((one, truth))
     return kept
+
+
+def _balanced(
+    by_branch: dict[str, list[tuple[Asked, Truth]]], question: Question
+) -> dict[str, list[tuple[Asked, Truth]]]:
+    """The rows of every branch less those that have no counterpart in each other one, by each of the question's ``twins``."""
+    rows = {branch: by_branch.get(branch, []) for branch in question.branches}
+    while True:
+        size = sum(map(len, rows.values()))
+        for names in question.twins:
+            cells = {branch: Counter(_cell(one, names) for one, _ in found) for branch, found in rows.items()}
+            for branch, found in rows.items():
+                seen: Counter[tuple[str, ...]] = Counter()
+                kept = []
+                for one, truth in found:
+                    cell = _cell(one, names)
+                    seen[cell] += 1
+                    if seen[cell] <= min(counts[cell] for counts in cells.values()):
+                        kept.append((one, truth))
+                rows[branch] = kept
+        # What one pair of slots drops may be the counterpart by another: until nothing is dropped any more.
+        if sum(map(len, rows.values())) == size:
+            return rows
+
+
+def _cell(one: Asked, names: Sequence[str]) -> tuple[str, ...]:
+    told = {"patient": one.patient, **one.slots}
+    return tuple(told[name] for name in names)

@@ -25,13 +25,20 @@ class Question:
 
     ``candidates`` gives ``patient`` and the slots, all VARCHAR, one row per question that could be asked. ``truth`` runs on
     ``asked`` (task, patient, now in µs, t_now as naive text, ``slots`` as MAP) and on ``seen_<table>``, the rows of each
-    task's patient that are visible at its now (with ``task``, ``t_now``, ``slots``); it gives per task ``value`` (JSON text;
-    null for none), ``unit``, ``evidence`` (list of Type/id), and, where not ``empty``, the ``reason`` of a none. A task that it
-    leaves out is ambiguous, a tie, and is not asked. ``branch`` may be given too: else it is ``true`` or ``false`` for
-    booleans, ``found`` or ``none`` for others.
+    task's patient, or patients, that are visible at its now (with ``task``, ``t_now``, ``slots``); it gives per task ``value``
+    (JSON text; null for none), ``unit``, ``evidence`` (list of Type/id), and, where not ``empty``, the ``reason`` of a none. A
+    task that it leaves out is ambiguous, a tie, and is not asked. ``branch`` may be given too: else it is ``true`` or
+    ``false`` for booleans, ``found`` or ``none`` for others.
+
+    Two columns of ``candidates`` are no slots: ``owners`` (list of ids), whom the question tells of where that is not
+    ``patient`` alone, and ``since`` (µs), after which the present time lies; else it lies after all that is known of the first
+    owner. A question whose window (``t_from``) begins after the present time is asked only where its reason is ``future``.
+
+    A question about a cohort has a slot ``patients`` (ids joined with ", "), ``patient`` then being one of them.
 
     ``wordings`` hold the slots in braces and ``tables`` what a world must have. ``answer_note`` says in the prompt what form
-    the answer has. ``hops`` is the plan: the resource types in the order in which they are looked at.
+    the answer has. ``hops`` is the plan: the resource types in the order in which they are looked at (``{slot}``: the type that
+    the slot names).
     """
 
     name: str
@@ -49,6 +56,9 @@ class Question:
     version: str = "1"
     per_patient: int = 24
     """Candidates looked at for one patient."""
+    twins: tuple[tuple[str, ...], ...] = ()
+    """Slots whose values must not tell the branches apart: for all values of such slots together, the pool holds as many
+    questions of each branch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,8 @@ class Asked:
     patient: str
     now: str
     slots: dict[str, str]
+    owners: tuple[str, ...] = ()
+    """The patients of the world whom the question tells of; empty where that is ``patient`` alone, or the cohort."""
 
 
 @dataclass(frozen=True, slots=True)

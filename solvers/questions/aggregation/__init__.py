@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from solvers.questions.aggregation import encounters, records, values
+from solvers.questions.aggregation import cohorts, encounters, records, values
 from solvers.questions.analyst import Expert
 
-EXPERTS: dict[str, Expert] = {**encounters.EXPERTS, **records.EXPERTS, **values.EXPERTS}
+EXPERTS: dict[str, Expert] = {**encounters.EXPERTS, **records.EXPERTS, **values.EXPERTS, **cohorts.EXPERTS}

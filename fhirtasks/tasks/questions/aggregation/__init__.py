@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fhirtasks.tasks.questions.aggregation import encounters, records, values
+from fhirtasks.tasks.questions.aggregation import cohorts, encounters, records, values
 from fhirtasks.tasks.questions.types import Question
 
-QUESTIONS: tuple[Question, ...] = (*encounters.QUESTIONS, *records.QUESTIONS, *values.QUESTIONS)
+QUESTIONS: tuple[Question, ...] = (*encounters.QUESTIONS, *records.QUESTIONS, *values.QUESTIONS, *cohorts.QUESTIONS)

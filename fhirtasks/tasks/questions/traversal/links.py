@@ -5,8 +5,9 @@ from __future__ import annotations
 from fhirtasks.tasks.questions.types import Question
 
 # A visit is named by its class and the moment it began, which must be its alone.
-_VISITS = """SELECT patient, class, min(t) AS start FROM encounter WHERE class IS NOT NULL AND length(t) = 19 AND {more}
-    GROUP BY patient, class, t HAVING count(*) = 1"""
+_VISITS = """SELECT patient, class, start FROM (SELECT patient, class, t AS start, any_value(id) AS id,
+        any_value(practitioner) AS practitioner FROM encounter WHERE class IS NOT NULL AND length(t) = 19
+        GROUP BY patient, class, t HAVING count(*) = 1) WHERE {more}"""
 _VISIT = "seen_encounter e ON e.task = a.task AND e.class = a.slots['class'] AND e.t = a.slots['start']"
 
 QUESTIONS: tuple[Question, ...] = (
