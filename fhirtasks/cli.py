@@ -31,6 +31,7 @@ from fhirtasks.printing import (
     show,
     verify_text,
 )
+from train.cli import app as train_app
 
 app = typer.Typer(
     name="fhirtasks",
@@ -39,6 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(train_app)
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _STOPPED = 130

@@ -57,7 +57,7 @@ class AnyText(gymnasium.spaces.Text):
 class FhirEnv(gymnasium.Env[str, str]):
     """The tasks of a release's split. ``families``, ``protocol`` and ``weights`` as :class:`FhirSpec` takes them."""
 
-    metadata: dict[str, Any] = {"render_modes": ["ansi"]}  # noqa: RUF012 (as the base class has it)
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012 (as the base class has it)
 
     def __init__(
         self,

@@ -1,0 +1,224 @@
+"""``fhirtasks train grpo``: reinforcement learning on a release's tasks, by the reward that their graders give."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from fhirtasks.environments.reward import WEIGHTS
+from fhirtasks.environments.spec import FhirSpec
+from fhirtasks.errors import UserError
+from fhirtasks.printing import progress
+from train.curriculum import read_curriculum, select
+
+Vllm = Literal["off", "colocate", "server"]
+Reports = Literal["auto", "none", "trackio"]
+SAMPLED: Final = 32
+"""Tasks whose expert's episode is measured before the training begins."""
+
+
+@dataclass(frozen=True)
+class GrpoOptions:
+    """One run. ``prompts`` tasks per step, ``generations`` rollouts of each; lengths are tokens, observations included."""
+
+    dataset: str
+    model: str
+    out: Path
+    revision: str | None = None
+    split: str = "train"
+    families: tuple[str, ...] = ()
+    curriculum: Path | None = None
+    weights: Mapping[str, float] = field(default_factory=lambda: dict(WEIGHTS))
+    steps: int = 100
+    prompts: int = 8
+    generations: int = 8
+    batch: int = 8
+    max_completion_length: int = 4096
+    learning_rate: float = 1e-6
+    beta: float = 0.0
+    temperature: float = 1.0
+    thinking: bool = False
+    lora: int | None = None
+    vllm: Vllm = "off"
+    vllm_server: str | None = None
+    vllm_memory: float = 0.3
+    save_steps: int | None = None
+    report_to: Reports = "auto"
+    stop_on_alarm: bool = False
+    seed: int = 0
+
+
+def train_grpo(options: GrpoOptions) -> dict[str, Any]:
+    """Trains and saves the model (or the adapter) to ``out``, with tokenizer, ``run.json``, card, panels and rollouts.
+
+    Returns what ``run.json`` holds. UserError for anything that the user has to put right.
+    """
+    _check(options)
+    spec = FhirSpec(
+        options.dataset,
+        revision=options.revision,
+        families=options.families,
+        split=options.split,
+        weights=options.weights,
+    )
+    rows = spec.train_dataset
+    if options.curriculum is not None:
+        rows = rows.select(select(rows["family"], rows["task_id"], read_curriculum(options.curriculum)))
+    trainer = make_trainer(options, spec, rows)
+    _fits(trainer, rows["task_id"])
+    first: bool = trainer.accelerator.is_main_process
+    if first:
+        progress(f"{len(rows):,} tasks of {len(set(rows['family']))} families, {options.steps} steps")
+    result = trainer.train()
+    trainer.save_model(str(options.out))
+    run = _run(options, spec, trainer, result.metrics)
+    if first:
+        from train.record import write_run
+
+        write_run(options.out, run)
+    trainer.accelerator.wait_for_everyone()
+    return run
+
+
+def make_trainer(options: GrpoOptions, spec: FhirSpec, rows: Any, **more: Any) -> Any:
+    """The :class:`train.trainer.FhirTrainer` of a run; ``more`` goes to TRL's GRPOConfig."""
+    from accelerate import PartialState
+    from trl import GRPOConfig
+    from trl.chat_template_utils import add_response_schema
+
+    from train.models import load_tokenizer, start_from
+    from train.trainer import FhirTrainer
+
+    state = PartialState()
+    tokenizer = load_tokenizer(options.model)
+    if spec.protocol != "text" and getattr(tokenizer, "response_template", None) is None:
+        try:
+            tokenizer = add_response_schema(tokenizer)
+        except ValueError:
+            raise UserError(
+                f"TRL cannot read tool calls of {options.model}: it does not know the chat template. Take a model that it "
+                f"knows (Qwen3 and others), or a release of the protocol text."
+            ) from None
+    with state.main_process_first():
+        start = start_from(options.model, options.out / "start", write=state.is_main_process)
+    on_gpu = state.device.type != "cpu"
+    settings: dict[str, Any] = {
+        "output_dir": str(options.out), "max_steps": options.steps, "seed": options.seed,
+        "per_device_train_batch_size": options.batch, "gradient_accumulation_steps": _accumulation(options),
+        "num_generations": options.generations, "max_completion_length": options.max_completion_length,
+        "max_tool_calling_iterations": spec.rounds - 1, "learning_rate": options.learning_rate,
+        "lr_scheduler_type": "constant", "beta": options.beta, "temperature": options.temperature,
+        "chat_template_kwargs": {"enable_thinking": options.thinking},
+        "use_vllm": options.vllm != "off", "vllm_gpu_memory_utilization": options.vllm_memory,
+        "report_to": _reports(options.report_to), "logging_steps": 1, "disable_tqdm": True,
+        "save_strategy": "steps" if options.save_steps else "no", "save_steps": options.save_steps or 500,
+        "use_cpu": not on_gpu, "bf16": on_gpu, "gradient_checkpointing": on_gpu,
+    }  # fmt: skip
+    if options.vllm != "off":
+        settings |= {"vllm_mode": options.vllm, "vllm_server_base_url": options.vllm_server}
+    return FhirTrainer(
+        start, spec, stop=options.stop_on_alarm, args=GRPOConfig(**settings | more), train_dataset=rows,
+        processing_class=tokenizer, peft_config=_adapter(options),
+    )  # fmt: skip
+
+
+def _adapter(options: GrpoOptions) -> Any:
+    if options.lora is None:
+        return None
+    from peft import LoraConfig
+
+    # The head is left out: TRL multiplies by its weight directly, so an adapter on it would never be trained.
+    return LoraConfig(
+        r=options.lora,
+        lora_alpha=2 * options.lora,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _accumulation(options: GrpoOptions) -> int:
+    """Micro-batches per step, so that a step has the same rollouts whatever the number of processes."""
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    rollouts, at_once = options.prompts * options.generations, options.batch * processes
+    if rollouts % at_once:
+        raise UserError(
+            f"A step has {options.prompts} × {options.generations} = {rollouts} rollouts, which {processes} processes cannot "
+            f"share in batches of {options.batch}; choose --batch so that batch × processes divides them."
+        )
+    return rollouts // at_once
+
+
+def _check(options: GrpoOptions) -> None:
+    if options.generations < 2:
+        raise UserError("--generations is at least 2: a group of one has nothing to be compared with.")
+    if options.vllm not in get_args(Vllm):
+        raise UserError(f"--vllm is {options.vllm!r}; it takes {', '.join(get_args(Vllm))}.")
+    if options.vllm_server is not None and options.vllm != "server":
+        raise UserError("--vllm-server is the URL for --vllm server.")
+    if options.vllm in ("colocate", "server"):
+        from importlib.util import find_spec
+
+        if find_spec("vllm") is None:
+            raise UserError(
+                "--vllm needs vLLM (pip install 'trl[vllm]', with a GPU); leave it out to generate without."
+            )
+
+
+def _reports(chosen: Reports) -> list[str]:
+    """What TRL logs to: trackio, which works offline, where it is installed."""
+    if chosen not in get_args(Reports):
+        raise UserError(f"--report-to is {chosen!r}; it takes {', '.join(get_args(Reports))}.")
+    from transformers import is_trackio_available
+
+    if chosen == "trackio" and not is_trackio_available():
+        raise UserError("--report-to trackio needs trackio (pip install trackio), or take --report-to none.")
+    return ["trackio"] if chosen != "none" and is_trackio_available() else []
+
+
+def _fits(trainer: Any, task_ids: list[str]) -> None:
+    """UserError if no expert's episode fits into the completion length: then nothing right can be sampled."""
+    step = max(1, len(task_ids) // SAMPLED)
+    lengths = [trainer.bounds.length(one) for one in list(task_ids)[::step][:SAMPLED]]
+    if min(lengths) > trainer.max_completion_length:
+        raise UserError(
+            f"--max-completion-length is {trainer.max_completion_length} and the experts' episodes have {min(lengths):,} to "
+            f"{max(lengths):,} tokens (observations included); raise it."
+        )
+
+
+def _run(options: GrpoOptions, spec: FhirSpec, trainer: Any, metrics: Mapping[str, float]) -> dict[str, Any]:
+    from train.record import dataset_record, versions
+
+    return {
+        "command": "grpo",
+        "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
+        "protocol": spec.protocol,
+        "processes": trainer.accelerator.num_processes,
+        "dataset": dataset_record(spec.folder, options.dataset, options.revision),
+        "curriculum": None if options.curriculum is None else options.curriculum.read_text(encoding="utf-8"),
+        "versions": versions(),
+        "alarms": [asdict(alarm) for alarm in trainer.raised.values()],
+        "steps": trainer.state.global_step,
+        "results": {name: value for name, value in (trainer.history or [{}])[-1].items() if math.isfinite(value)},
+        "train_loss": metrics.get("train_loss"),
+    }
+
+
+def summary(run: Mapping[str, Any]) -> str:
+    """A run in a few lines for the terminal."""
+    last = run["results"]
+    lines = [f"{run['steps']} steps; saved to {run['options']['out']}"]
+    if last:
+        lines += [
+            f"accuracy {last['accuracy']:.3f} (ceiling {last['ceiling']:.3f}), "
+            f"reward {last['reward']:.3f} (floor {last['floor']:.3f})",
+            f"{last['length/mean']:.0f} tokens, {last['turns']:.1f} messages, {last['calls/all']:.1f} actions per rollout; "
+            f"{last['zero_variance']:.0%} of groups without variance",
+        ]
+    lines += [f"{alarm['name']}: {alarm['sentence']}" for alarm in run["alarms"]]
+    return "\n".join(lines)

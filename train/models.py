@@ -1,0 +1,53 @@
+"""Models to start from: a folder or a Hub name, whole or an adapter, which is merged first."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from fhirtasks.errors import UserError
+
+ADAPTER: Final = "adapter_config.json"
+
+
+def load_tokenizer(model: str) -> Any:
+    """The tokenizer of a model, padding at the left. UserError where there is none, or none with a chat template."""
+    from transformers import AutoTokenizer
+
+    if ("/" not in model or model.startswith((".", "/"))) and not Path(model).is_dir():
+        raise UserError(f"There is no model folder {model}; give a folder or a Hub name.")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model, padding_side="left")
+    except (OSError, ValueError) as error:
+        raise UserError(f"The tokenizer of {model} cannot be loaded: {str(error).splitlines()[0]}") from None
+    if not tokenizer.chat_template:
+        raise UserError(f"The tokenizer of {model} has no chat template; take an instruction-tuned model.")
+    return tokenizer
+
+
+def merged(adapter: Path) -> Any:
+    """The model that an adapter's folder makes: its base, found by the name in it, with the adapter merged in."""
+    from peft import AutoPeftModelForCausalLM
+
+    try:
+        return AutoPeftModelForCausalLM.from_pretrained(str(adapter)).merge_and_unload()
+    except (OSError, ValueError) as error:
+        base = json.loads((adapter / ADAPTER).read_text(encoding="utf-8")).get("base_model_name_or_path")
+        raise UserError(
+            f"{adapter} is an adapter of {base}, which cannot be loaded: {str(error).splitlines()[0]}"
+        ) from None
+
+
+def start_from(model: str, out: Path, *, write: bool = True) -> str:
+    """The model to load for a start from ``model``: itself, or where it is an adapter its merged model, written to ``out``.
+
+    With ``write`` False (a process that is not the first of its machine) the merged model is only named.
+    """
+    folder = Path(model)
+    if not (folder / ADAPTER).is_file():
+        return model
+    if write:
+        merged(folder).save_pretrained(out)
+        load_tokenizer(model).save_pretrained(out)
+    return str(out)
