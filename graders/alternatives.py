@@ -22,7 +22,7 @@ from fhirtasks.graph.world import World
 from fhirtasks.service.service import BASE
 from fhirtasks.tasks.play import open_environment, replay_task
 from fhirtasks.tasks.types import Task, Verdict
-from graders import Truth, grade, probes
+from graders import Truth, alternatives_code, grade, probes
 from graders.damage import LABS, Played, Raws, date_parameter, said_in
 from graders.results import tokens
 from graders.writes import ROUTES, SNOMED
@@ -36,11 +36,17 @@ class Alternative:
     raws: tuple[str, ...]
 
 
-def alternatives(task: Task, episode: Episode, world: World) -> Iterator[Alternative]:
+def alternatives(task: Task, episode: Episode, world: World, truth: Truth | None = None) -> Iterator[Alternative]:
     """Every variant that applies to a correct clinical episode; none in compat."""
     if task.mode != "clinical":
         return
-    played = Played(task, episode, world)
+    played = Played(task, episode, world, truth=truth)
+    if task.protocol == "code":
+        for kind, other in alternatives_code.KINDS.items():
+            made = other(played.solved)
+            if made is not None and made != episode.raws:
+                yield Alternative(kind, made)
+        return
     for kind, variant in KINDS.items():
         raws = variant(played)
         if raws is not None and raws != played.raws:

@@ -18,7 +18,8 @@ from fhirtasks.fhir.jsontext import Json
 from fhirtasks.graph.world import World
 from fhirtasks.service.service import BASE
 from fhirtasks.tasks.types import Task
-from graders import identities
+from graders import Truth, identities, truths
+from graders.damage_code import Solved
 from graders.results import FOREVER, Case, Result, select
 
 LABS = (
@@ -34,13 +35,20 @@ Raws = tuple[str, ...]
 class Played:
     """A correct episode of a task on its world, with what damages need to know about its patient's chart.
 
-    ``charts`` holds what is known of patients' results already (see :func:`together`).
+    ``charts`` holds what is known of patients' results already (see :func:`together`), ``truth`` the truth, if it is known.
     """
 
     task: Task
     episode: Episode
     world: World
     charts: Mapping[str, list[Result]] = field(default_factory=dict)
+    truth: Truth | None = None
+
+    @cached_property
+    def solved(self) -> Solved:
+        """The episode as damages to the ``code`` protocol take it."""
+        truth = truths([self.task], self.world)[self.task.id] if self.truth is None else self.truth
+        return Solved(self.task, self.episode, self.world, truth)
 
     @property
     def clinical(self) -> bool:

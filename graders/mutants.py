@@ -1,8 +1,9 @@
 """Damaged copies of correct episodes. Each names the check that it must trip; only those called ``form_`` are mistakes
 of form, which end an episode.
 
-``KINDS`` is the table of damages: what they are called, which check they trip in either mode (None: the mode's rules
-do not mind), and the function that makes them, which gives None where a damage does not apply to an episode.
+``KINDS`` is the table of damages to episodes with a server: what they are called, which check they trip in either mode
+(None: the mode's rules do not mind), and the function that makes them, which gives None where a damage does not apply to an
+episode. Those of the ``code`` protocol are in :mod:`graders.mutants_code`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from fhirtasks.tasks.play import replay_task
 from fhirtasks.tasks.types import Task, Verdict
 from graders import Truth, grade
 from graders import mutants_answers as answers
+from graders import mutants_code as code
 from graders import mutants_form as form
 from graders import mutants_reading as reading
 from graders import mutants_writes as writes
@@ -165,10 +167,10 @@ LOOKING: frozenset[str] = frozenset(
 """Kinds that look at results of patients: a query each, unless the results are known (see ``graders.damage.together``)."""
 
 
-def mutants(task: Task, episode: Episode, world: World) -> Iterator[Mutant]:
+def mutants(task: Task, episode: Episode, world: World, truth: Truth | None = None) -> Iterator[Mutant]:
     """Every damage that applies to a correct episode of the task."""
-    played = Played(task, episode, world)
-    for kind in KINDS:
+    played = Played(task, episode, world, truth=truth)
+    for kind in code.KINDS if task.protocol == "code" else KINDS:
         made = mutant(played, kind)
         if made is not None:
             yield made
@@ -176,9 +178,13 @@ def mutants(task: Task, episode: Episode, world: World) -> Iterator[Mutant]:
 
 def mutant(played: Played, name: str) -> Mutant | None:
     """The damage of this kind to a correct episode; None where it does not apply."""
+    if played.task.protocol == "code":
+        check, damage = code.KINDS[name]
+        made = damage(played.solved)
+        return None if made is None or made == played.episode.raws else Mutant(name, check, made)
     task, episode, kind = played.task, played.episode, KINDS[name]
-    check = kind.clinical if task.mode == "clinical" else kind.compat
-    if check is None:
+    trips = kind.clinical if task.mode == "clinical" else kind.compat
+    if trips is None:
         return None
     if task.mode == "compat":
         if (name in _WRONG or name in _MISSHAPEN) and _answer_ignored(task, episode):
@@ -186,7 +192,7 @@ def mutant(played: Played, name: str) -> Mutant | None:
         if name == "empty" and task.kind == "conditional":
             return None  # the value was only to be checked: [] passes
     raws = kind.damage(played)
-    return None if raws is None or raws == played.raws else Mutant(name, check, said_in(task, raws))
+    return None if raws is None or raws == played.raws else Mutant(name, trips, said_in(task, raws))
 
 
 def run_mutant(task: Task, world: World, mutant: Mutant, truth: Truth | None = None) -> Verdict:

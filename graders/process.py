@@ -71,7 +71,7 @@ def read(task: Task, steps: Sequence[Step]) -> Read:
             if whose[kind].issuperset(patients):
                 found[kind] = None
         elif step.name in ("fetch_references", "follow"):
-            for ref in _list(step.told.get("ids")):
+            for ref in refs(step.told.get("ids")):
                 kind, _, id_ = ref.partition("/")
                 held = found.setdefault(kind, set())
                 if held is not None:
@@ -107,7 +107,7 @@ def references(episode: Episode, steps: Sequence[Step]) -> Check:
     for place, step in enumerate(steps):
         if step.name != "fetch_references" or step.told is None:
             continue
-        ids = {ref.partition("/")[2] for ref in _list(step.told.get("ids"))}
+        ids = {ref.partition("/")[2] for ref in refs(step.told.get("ids"))}
         for ref in _guessed(episode, steps, place):
             if _last(ref) in ids or ("?" in ref and ids):
                 return Check("references", False, f"{dumps(ref)} was fetched, and nothing had shown it")
@@ -255,7 +255,7 @@ def _of_all(task: Task, step: Step) -> bool:
 
 def _guessed(episode: Episode, steps: Sequence[Step], place: int) -> list[str]:
     """The references of a call whose ids stand neither in the prompt nor in a reply before it."""
-    given = _list(steps[place].arguments.get("references"))
+    given = refs(steps[place].arguments.get("references"))
     seen = [episode.messages[0].content, *(step.text for step in steps[:place])]
     return [ref for ref in given if (id_ := dumps(_last(ref))[1:-1]) and not any(id_ in text for text in seen)]
 
@@ -265,7 +265,8 @@ def _last(ref: str) -> str:
     return found.group() if found is not None else ref
 
 
-def _list(value: Json) -> list[str]:
+def refs(value: Json) -> list[str]:
+    """A list of references as JSON has it; empty for anything else."""
     return [str(one) for one in value] if isinstance(value, list) else []
 
 

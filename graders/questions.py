@@ -84,7 +84,7 @@ def _evidence(
 
 def _cited(task: Task, cited: Json, truth: Truth, read: process.Read, world: World) -> Check:
     """Whether what is cited is there and was read, and is what the answer rests on; more may be cited."""
-    given = _refs(cited)
+    given = process.refs(cited)
     strange = [ref for ref in given if not _REFERENCE.fullmatch(ref) or not process.has(read, ref)]
     if strange:
         return Check("cited", False, f"{dumps(strange[0])} was cited and never fetched")
@@ -104,15 +104,11 @@ def _measures(truth: Truth, given: Json, read: process.Read, episode: Episode) -
     if truth.evidence:
         fetched = sum(process.has(read, ref) for ref in truth.evidence)
         found.append(("evidence_recall", round(fetched / len(truth.evidence), 4)))
-        cited = set(_refs(given.get("evidence"))) if isinstance(given, dict) else set()
+        cited = set(process.refs(given.get("evidence"))) if isinstance(given, dict) else set()
         precision = len(cited & set(truth.evidence)) / len(cited) if cited else 0.0
         found.append(("evidence_precision", round(precision, 4)))
     faults = len(faulty_turns(episode.messages))
     return (*found, *([("faulty_turns", float(faults))] if faults else []))
-
-
-def _refs(cited: Json) -> list[str]:
-    return [str(one) for one in cited] if isinstance(cited, list) else []
 
 
 _GRADER = Grader(truths, grade)

@@ -66,25 +66,28 @@ def _number(kind: str, expected: Json, unit: str, value: Json) -> Compared:
     if found is None or wanted is None:
         return _shape("a number", value)
     away = abs(found - wanted)
-    if kind == "integer":
-        return RIGHT if away == 0 else _wrong(expected, value)
-    exponent = wanted.as_tuple().exponent
-    # Two sums in another order may be rounded to neighbours: one step of the last decimal shown.
-    step = Decimal(1).scaleb(exponent) if isinstance(exponent, int) and exponent < 0 else Decimal(0)
-    near = max(abs(wanted) * FRACTION, step, Decimal("0.000001"))
-    if kind == "quantity":
-        # Half of the last decimal that the record or the rounding shows.
-        near = max(
-            Decimal(5).scaleb(exponent - 1) if isinstance(exponent, int) and exponent < 0 else Decimal(0),
-            Decimal("0.000001"),
-        )
-    if kind == "duration":
-        step = Decimal(_SECONDS.get(unit, 1))
-        near = Decimal(60) / step if step < 86400 else Decimal("0.5")
-    if away <= near:
+    if away <= tolerance(kind, wanted, unit):
         return RIGHT
+    if kind == "integer":
+        return _wrong(expected, value)
     share = float(min(Decimal(1), away / max(abs(wanted), Decimal("0.000001"))))
     return _wrong(expected, value, max(0.0, 0.5 * (1 - share)) if found * wanted >= 0 else 0.0)
+
+
+def tolerance(kind: str, wanted: Decimal, unit: str) -> Decimal:
+    """How far from the expected number another may be."""
+    exponent = wanted.as_tuple().exponent
+    if kind == "integer":
+        return Decimal(0)
+    if kind == "duration":
+        step = Decimal(_SECONDS.get(unit, 1))
+        return Decimal(60) / step if step < 86400 else Decimal("0.5")
+    step = Decimal(1).scaleb(exponent) if isinstance(exponent, int) and exponent < 0 else Decimal(0)
+    if kind == "quantity":
+        # Half of the last decimal that the record or the rounding shows.
+        return max(step / 2, Decimal("0.000001"))
+    # Two sums in another order may be rounded to neighbours: one step of the last decimal shown.
+    return max(abs(wanted) * FRACTION, step, Decimal("0.000001"))
 
 
 def _time(kind: str, expected: Json, value: Json) -> Compared:

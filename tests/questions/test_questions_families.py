@@ -1,4 +1,4 @@
-"""Every question family: the expert, who reads raw JSON, agrees with the truth, which is SQL; wrong answers fail."""
+"""Every question family: the expert, who reads raw JSON, agrees with the truth, which is SQL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from questions_support import draw
 
 import graders
 from fhirtasks.episodes.types import Episode
-from fhirtasks.fhir.jsontext import Json, dumps, loads
+from fhirtasks.fhir.jsontext import Json, dumps
 from fhirtasks.graph.world import World
 from fhirtasks.tasks.play import play, replay_task
 from fhirtasks.tasks.questions import QUESTIONS
@@ -74,18 +74,6 @@ def test_gold_is_what_the_expert_says_and_is_never_looked_at(name: str, populati
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_wrong_answers_fail(name: str, population: World) -> None:
-    question = BY_NAME[name]
-    supported(question, population)
-    for task, episode, truth in played(question, population):
-        gold = arguments(task.gold)
-        for kind, wrong in wrong_answers(gold):
-            verdict = submitted(task, episode, population, wrong, truth)
-            assert not verdict.passed, (kind, gold, wrong)
-            assert verdict.score < 1
-
-
-@pytest.mark.parametrize("name", NAMES)
 def test_an_answer_that_was_not_read_fails(name: str, population: World) -> None:
     question = BY_NAME[name]
     supported(question, population)
@@ -123,41 +111,3 @@ def test_names_and_codes_are_unique() -> None:
     assert len(set(NAMES)) == len(NAMES)
     codes = Counter(question.code for question in QUESTIONS)
     assert {code for code, count in codes.items() if count > 1} == set()
-
-
-def wrong_answers(gold: dict[str, Json]) -> Iterator[tuple[str, dict[str, Json]]]:
-    """The answer with its value, type or unit damaged."""
-    value = loads(str(gold["value"]))
-    kind = gold["type"]
-    yield "empty", {**gold, "type": "string", "value": '""'}
-    if kind != "none":
-        yield "none", {"type": "none", "value": '"no_matching_record"', "unit": "", "evidence": []}
-    else:
-        yield "zero for none", {"type": "integer", "value": "0", "unit": "", "evidence": []}
-        yield "false for none", {"type": "boolean", "value": "false", "unit": "", "evidence": []}
-    if isinstance(value, bool):
-        yield "negated", {**gold, "value": dumps(not value)}
-    elif isinstance(value, int | float) or hasattr(value, "as_tuple"):
-        step = 2 if kind == "duration" else 1
-        yield "one more", {**gold, "value": dumps(value + step)}  # type: ignore[operator]
-        if value:
-            yield "other sign", {**gold, "value": dumps(-value)}  # type: ignore[operator]
-        if gold["unit"]:
-            yield "other unit", {**gold, "unit": f"{gold['unit']}/h"}
-            yield "no unit", {**gold, "unit": ""}
-    elif isinstance(value, list):
-        yield "extra item", {**gold, "value": dumps([*value, "something else"])}
-        if value:
-            yield "dropped item", {**gold, "value": dumps(value[:-1])}
-        if kind == "list" and len(value) > 1 and value[0] != value[-1]:
-            yield "reversed", {**gold, "value": dumps(value[::-1])}
-    elif isinstance(value, dict):
-        yield "dropped key", {**gold, "value": dumps(dict(list(value.items())[:-1]))}
-        yield "extra key", {**gold, "value": dumps({**value, "something": 1})}
-    elif isinstance(value, str) and kind == "datetime":
-        yield (
-            "another hour",
-            {**gold, "value": dumps(f"{value[:11]}{'01' if value[11:13] == '00' else '00'}{value[13:]}")},
-        )
-    elif isinstance(value, str) and kind != "none":
-        yield "other text", {**gold, "value": dumps(value[:-1] + ("0" if not value.endswith("0") else "1"))}
