@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from solvers.questions.analyst import Expert
+from solvers.questions.multi_hop import links, results, stays
 
-EXPERTS: dict[str, Expert] = {}
+EXPERTS: dict[str, Expert] = {**links.EXPERTS, **results.EXPERTS, **stays.EXPERTS}

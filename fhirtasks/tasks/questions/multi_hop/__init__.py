@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fhirtasks.tasks.questions.multi_hop import links, results, stays
 from fhirtasks.tasks.questions.types import Question
 
-QUESTIONS: tuple[Question, ...] = ()
+QUESTIONS: tuple[Question, ...] = (*links.QUESTIONS, *results.QUESTIONS, *stays.QUESTIONS)
