@@ -22,4 +22,4 @@ _CATEGORIES = (filtering, traversal, temporal, aggregation, comparison, multi_ho
 
 SOLVERS: dict[str, Solver] = {
     name: solver(expert) for category in _CATEGORIES for name, expert in category.EXPERTS.items()
-}
+} | unanswerable.SOLVERS

@@ -67,7 +67,8 @@ EFFECTIVE = '"effectiveDateTime", "effectivePeriod.start", "effectiveInstant"'
 
 @dataclass(frozen=True, slots=True)
 class Expert:
-    """``types`` are fetched, then references followed (type and element, where such were fetched), then ``code`` is run.
+    """``types`` (``{slot}``: the type that the slot names) are fetched, then references followed (type and element, where such
+    were fetched), then ``code`` is run.
 
     Code finds the question's slots in a dict ``q``. It ends with ``answer(type, value, rows, unit)``; code that needs more first
     prints a line ``FETCH [references]``, a few, which are fetched before the next piece.
@@ -76,6 +77,8 @@ class Expert:
     types: tuple[str, ...]
     code: tuple[str, ...]
     follow: tuple[tuple[str, str], ...] = ()
+    may_lack: bool = False
+    """Whether the type itself is what may be lacking: a fetch then tells whether the server has any of it."""
 
 
 DRUGS = (("MedicationRequest", "medicationReference"), ("Medication", "ingredient.itemReference"))
@@ -91,9 +94,15 @@ def solver(expert: Expert) -> Solver:
         if slip == "wrong type" and expert.types and expert.types[0] in MISNAMED:
             yield Call("fetch", {"patient": patient, "resource_type": MISNAMED[expert.types[0]]})
             slip = None
-        counts = _counts((yield Call("coverage", {"patient": patient})))
+        seen = yield Call("coverage", {"patient": patient})
+        if seen.status == 404:
+            return none("unknown_subject")
+        counts = _counts(seen)
         held: dict[str, Json] = {}
-        for kind in expert.types:
+        for kind in (one.format_map(task.slots) for one in expert.types):
+            if expert.may_lack and counts is not None and kind not in counts:
+                told = _told((yield Call("fetch", {"patient": patient, "resource_type": kind})))
+                return none("no_matching_record" if told.get("on_server") else "not_recorded")
             if counts is None or kind in counts:
                 seen = yield Call("fetch", {"patient": patient, "resource_type": kind})
                 held[kind] = _told(seen).get("keys")
@@ -115,13 +124,14 @@ def solver(expert: Expert) -> Solver:
             if isinstance(wanted, list) and wanted:
                 yield Call("fetch_references", {"references": wanted})
         answer = _line(output, "ANSWER ")
-        return (
-            answer
-            if isinstance(answer, dict)
-            else {"type": "none", "value": "not_recorded", "unit": "", "evidence": []}
-        )
+        return answer if isinstance(answer, dict) else none("not_recorded")
 
     return solve
+
+
+def none(reason: str) -> dict[str, Json]:
+    """The answer that there is none, resting on no resource."""
+    return {"type": "none", "value": reason, "unit": "", "evidence": []}
 
 
 def _stumbling(
