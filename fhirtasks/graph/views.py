@@ -203,3 +203,16 @@ TABLES: Final[dict[str, str]] = {
         FROM record WHERE type = 'PractitionerRole'""",
 }  # fmt: skip
 """Table -> query over ``record`` (and over the tables before it)."""
+
+ELEMENTS: Final[dict[str, str]] = {
+    "patient": "Patient", "death": "Patient.deceasedDateTime", "encounter": "Encounter", "stay": "Encounter.partOf",
+    "ward": "Encounter.location", "condition": "Condition", "observation": "Observation", "member": "Observation.hasMember",
+    "component": "Observation.component", "procedure": "Procedure", "drug_name": "Medication",
+    "medication": "MedicationRequest, MedicationAdministration, MedicationDispense or MedicationStatement",
+    "administration": "MedicationAdministration.request", "order_reason": "MedicationRequest.reasonReference",
+    "cited_reason": "MedicationRequest.reasonReference", "specimen": "Specimen", "report": "DiagnosticReport",
+    "immunization": "Immunization", "allergy": "AllergyIntolerance", "care_plan": "CarePlan", "goal": "Goal",
+    "billing": "Claim or ExplanationOfBenefit", "imaging": "ImagingStudy", "organization": "Organization",
+    "practitioner": "Practitioner", "practitioner_role": "PractitionerRole",
+}  # fmt: skip
+"""Table -> the type or element whose absence leaves it empty."""

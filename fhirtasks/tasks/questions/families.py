@@ -9,15 +9,18 @@ from functools import partial
 from fhirtasks.episodes.code import permitted
 from fhirtasks.episodes.types import Mode
 from fhirtasks.fhir.jsontext import Json, loads
-from fhirtasks.graph.views import views
+from fhirtasks.graph.views import ELEMENTS, views
 from fhirtasks.graph.world import World
 from fhirtasks.tasks.questions.pool import pool
 from fhirtasks.tasks.questions.types import Asked, Question, Truth
 from fhirtasks.tasks.types import Branch, Draft, Family
 from fhirtasks.tasks.wording import fill
 
-FEWEST = 2
-"""Questions that a world must offer for a branch: a family with fewer is not supported there."""
+FEWEST = 8
+"""Questions that a world must offer for a branch: a family with fewer is not supported there. A question is put in a few dozen
+ways at most, so that fewer would not fill a branch with different episodes."""
+FEWEST_HELD_OUT = 2
+"""The same for validation and test, which have a tenth of the rows."""
 
 _OPENINGS = (
     "The patient's FHIR id is {patient}. The present time is {now}.",
@@ -77,9 +80,13 @@ def _missing(question: Question, world: World) -> str | None:
     db = views(world)
     for table in question.tables:
         if not db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchall():
-            return f"no {table} in these records"
+            return f"no {ELEMENTS[table]} in these records"
     found = pool(question, world)
+    fewest = FEWEST_HELD_OUT if world.split in ("validation", "test") else FEWEST
     for branch in question.branches:
-        if len(found.get(branch, ())) < FEWEST:
-            return f"no case of {json.dumps(branch)} in these records"
+        cases = len(found.get(branch, ()))
+        if cases < fewest:
+            number = f"only {cases} cases" if cases > 1 else "only 1 case" if cases else "no case"
+            needed = f"; the question needs {question.needs}" if question.needs else ""
+            return f"{number} of {json.dumps(branch)} in these records{needed}"
     return None

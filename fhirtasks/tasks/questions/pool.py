@@ -22,6 +22,7 @@ MOST = 4_000
 """Questions of one family that are looked at in one world."""
 SHARE = 0.25
 """The largest share of a branch that may have one and the same answer (where the answer is not the branch itself)."""
+_NOTHING = frozenset((None, "0", "[]", "{}"))
 _MINUTE = 60_000_000
 
 
@@ -106,8 +107,8 @@ def _last(world: World) -> dict[str, int]:
 
 
 def _varied(rows: list[tuple[Asked, Truth]], question: Question) -> list[tuple[Asked, Truth]]:
-    """The rows with no answer more frequent than :data:`SHARE` allows."""
-    if question.answer in ("boolean", "choice") or all(truth.value is None for _, truth in rows):
+    """The rows with no answer more frequent than :data:`SHARE` allows, unless the branch is that answer."""
+    if question.answer in ("boolean", "choice") or {truth.value for _, truth in rows} <= _NOTHING:
         return rows
     most = max(2, int(SHARE * len(rows)))
     seen: Counter[str | None] = Counter()

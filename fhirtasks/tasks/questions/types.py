@@ -59,6 +59,8 @@ class Question:
     twins: tuple[tuple[str, ...], ...] = ()
     """Slots whose values must not tell the branches apart: for all values of such slots together, the pool holds as many
     questions of each branch."""
+    needs: str = ""
+    """The element that records lack in which a branch has no case."""
 
 
 @dataclass(frozen=True, slots=True)

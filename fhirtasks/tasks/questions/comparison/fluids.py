@@ -8,6 +8,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="intake_minus_output", code="C08", category="comparison", answer="quantity", tables=("medication", "observation"),
         hops=("MedicationAdministration", "Observation"), branches=("found", "none"),
+        needs="Observation in mL with a category that says output",
         # The category that outputs have is whatever the records call so.
         candidates="""WITH out AS (SELECT patient, left(t, 10) AS day, unit,
                     list_filter(category, lambda c: lower(c) LIKE '%output%')[1] AS category FROM observation

@@ -64,7 +64,7 @@ QUESTIONS: tuple[Question, ...] = (
     ),
     Question(
         name="shared_diagnoses", code="C09", category="comparison", answer="set", tables=("encounter", "condition"),
-        hops=("Encounter", "Condition"), branches=("some", "empty"),
+        hops=("Encounter", "Condition"), branches=("some", "empty"), needs="one code in the Conditions of two encounters",
         candidates=f"""SELECT patient, one, other FROM (SELECT patient FROM condition WHERE encounter <> '' GROUP BY patient
                 HAVING count(DISTINCT encounter) >= 2), {_PAIRS}""",
         truth=f"""{_two_visits(_DIAGNOSES)}

@@ -8,6 +8,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="within_days_after", code="D10", category="temporal", answer="set", tables=("procedure",),
         hops=("Procedure", "MedicationRequest", "Medication"), branches=("some", "empty"),
+        needs="Procedure followed by another one, or by a MedicationRequest",
         candidates="""SELECT patient, code, min(display) AS label, days, what
             FROM procedure, (VALUES ('3'), ('30'), ('180')) d(days), (VALUES ('procedures'), ('drugs')) w(what)
             WHERE code IS NOT NULL AND display IS NOT NULL AND length(t) >= 10 GROUP BY ALL""",
@@ -40,7 +41,7 @@ QUESTIONS: tuple[Question, ...] = (
     ),
     Question(
         name="time_to_result", code="D14", category="temporal", answer="duration", tables=("observation",),
-        hops=("Observation", "Specimen"), branches=("found", "none"),
+        hops=("Observation", "Specimen"), branches=("found", "none"), needs="Observation.issued later than the effective time",
         candidates="""SELECT patient, code, min(display) AS label, place, scale, month || '-01' AS t_from,
                 strftime(date_add((month || '-01')::DATE, INTERVAL 1 MONTH), '%Y-%m-%d') AS t_to
             FROM (SELECT patient, code, display, unnest([left(t, 7), strftime(left(t, 10)::DATE + 60, '%Y-%m')]) AS month
@@ -77,7 +78,7 @@ QUESTIONS: tuple[Question, ...] = (
     ),
     Question(
         name="ward_at", code="D15", category="temporal", answer="string", tables=("ward",),
-        hops=("Encounter", "Location"), branches=("found", "none"),
+        hops=("Encounter", "Location"), branches=("found", "none"), needs="Encounter.location.period",
         # The middle of each stay in a ward, and a moment some days after the ward was left.
         candidates="""SELECT DISTINCT patient, strftime(unnest([t::TIMESTAMP + (t_end::TIMESTAMP - t::TIMESTAMP) / 2,
                 t_end::TIMESTAMP + INTERVAL 5 DAY]), '%Y-%m-%dT%H:%M:00') AS moment

@@ -57,6 +57,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="days_both_in_force", code="D12", category="temporal", answer="duration", tables=("medication",),
         hops=("MedicationRequest", "Medication"), branches=("some", "zero"),
+        needs="MedicationRequest.dispenseRequest.validityPeriod",
         candidates="""WITH ordered AS (SELECT patient, lower(drug) AS name, min(drug) AS drug,
                     flatten(list(generate_series(left(valid_from, 10)::DATE, left(valid_to, 10)::DATE, INTERVAL 1 DAY))) AS days
                 FROM medication WHERE type = 'MedicationRequest' AND drug IS NOT NULL AND length(valid_from) >= 10
