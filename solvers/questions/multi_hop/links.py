@@ -48,7 +48,9 @@ for t, organism, test in chosen:
 print(start, visit, "resisted:", sorted({{row[0] for row in resisted}}))
 hits = []
 for m in resources.get("MedicationRequest", []):
-    if ref_id(m, "encounter") == visit and when(m, "authoredOn") >= start:
+    t = when(m, "authoredOn")
+    timely = t and (q["span"] == "before or after" or (t < start) == (q["span"] == "before"))
+    if ref_id(m, "encounter") == visit and timely:
         for drug, s in resisted:
             if all([part.strip() in drug_of(m).lower() for part in drug.split("/")]):
                 hits.append((drug, m))
@@ -123,7 +125,7 @@ left, orders = [], []
 for c in resources["Condition"]:
     state = (codings(c, "clinicalStatus") or [{}])[0].get("code")
     t = when(c, "onsetDateTime", "recordedDate", "onsetPeriod.start")
-    if state != "active" or t < q["dated_from"] or not codings(c):
+    if state != "active" or not q["t_from"] <= t < q["t_to"] or not codings(c):
         continue
     print(t, codings(c)[0].get("code"), "cited by", len(citing.get(c["id"], [])))
     if c["id"] in citing:

@@ -14,11 +14,11 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="resisted_drug_ordered", code="H01", category="multi_hop", answer="boolean", tables=("member", "medication"),
         hops=("Observation", "Observation", "Observation", "MedicationRequest", "Medication"), branches=("true", "false"),
-        candidates="""SELECT DISTINCT g.patient, g.code, min(g.display) AS label, place
+        candidates="""SELECT g.patient, g.code, min(g.display) AS label, place, span
             FROM member m JOIN observation g ON g.id = m.member JOIN observation t ON t.id = m.id,
-                (VALUES ('first'), ('last')) p(place)
+                (VALUES ('first'), ('last')) p(place), (VALUES ('before'), ('after'), ('before or after')) s(span)
             WHERE len(g.members) > 0 AND t.encounter <> '' AND g.code IS NOT NULL AND g.display IS NOT NULL
-            GROUP BY g.patient, g.code, place""",
+            GROUP BY g.patient, g.code, place, span""",
         truth="""WITH grown AS (SELECT a.task, g.ref, g.id, g.t, t.ref AS test, t.encounter, rank() OVER (PARTITION BY a.task
                     ORDER BY CASE a.slots['place'] WHEN 'first' THEN g.t END,
                     CASE a.slots['place'] WHEN 'last' THEN g.t END DESC) AS n
@@ -28,13 +28,14 @@ QUESTIONS: tuple[Question, ...] = (
             one AS (SELECT task, any_value(t) AS t, any_value(encounter) AS encounter, list(id) AS ids,
                     list(ref) || list(test) AS refs
                 FROM grown WHERE n = 1 GROUP BY task HAVING count(DISTINCT encounter) = 1 AND length(any_value(t)) = 19),
-            resisted AS (SELECT o.task, s.ref, lower(s.display) AS drug FROM one o JOIN seen_member m ON m.task = o.task
-                    AND list_contains(o.ids, m.id)
+            resisted AS (SELECT o.task, s.slots['span'] AS span, s.ref, lower(s.display) AS drug
+                FROM one o JOIN seen_member m ON m.task = o.task AND list_contains(o.ids, m.id)
                 JOIN seen_observation s ON s.task = o.task AND s.id = m.member AND s.display IS NOT NULL
                     AND (s.value_code = 'R' OR s.interpretation = 'R')),
             ordered AS (SELECT r.task, list(r.ref) || list(m.ref) AS refs FROM resisted r JOIN one o ON o.task = r.task
                 JOIN seen_medication m ON m.task = r.task AND m.type = 'MedicationRequest' AND m.encounter = o.encounter
-                    AND m.t >= o.t AND m.drug IS NOT NULL
+                    AND m.drug IS NOT NULL AND CASE r.span WHEN 'before' THEN m.t < o.t WHEN 'after' THEN m.t >= o.t
+                        ELSE m.t IS NOT NULL END
                     AND len(list_filter(string_split(r.drug, '/'), lambda x: NOT contains(lower(m.drug), trim(x)))) = 0
                 GROUP BY r.task)
             SELECT o.task, (d.refs IS NOT NULL)::VARCHAR AS value, '' AS unit,
@@ -42,20 +43,20 @@ QUESTIONS: tuple[Question, ...] = (
             FROM one o LEFT JOIN ordered d ON d.task = o.task
             WHERE EXISTS (SELECT 1 FROM seen_member m WHERE m.task = o.task AND list_contains(o.ids, m.id))""",
         wordings=(
-            "After {label} (code {code}) grew for the {place} time, was any drug that it resisted ordered in that visit?",
+            "Was any drug that {label} (code {code}) resisted ordered {span} it grew for the {place} time, in that visit?",
             "Take the {place} Observation coded {code}, {label}, its members with the result R and the encounter of the test that "
-            "lists it. Does a later MedicationRequest of this encounter name one of those antibiotics?",
-            "Yes or no: in the encounter of the {place} culture with {label} [{code}], an antibiotic to which the organism was "
-            "resistant has been prescribed at or following the time of that finding.",
-            "My {place} {code} ({label}): did the doctors go on to order, during the same stay, something against which it was "
-            "tested resistant?",
+            "lists it. Does a MedicationRequest of this encounter, {span} that finding, name one of those antibiotics?",
+            "Yes or no: {span} the {place} culture with {label} [{code}], within its encounter, an antibiotic to which the "
+            "organism proved resistant has been prescribed.",
+            "My {place} {code} ({label}): did the doctors, {span} its discovery and during the same stay, have me take something "
+            "against which it was tested resistant?",
         ),
         answer_note=(
             "The test is the Observation that has the organism among its members and names an encounter; the organism's members "
-            "are the antibiotics, resisted where the value, else the interpretation, is coded R. Orders count that refer to that "
-            "encounter and were authored at the organism's time or later. An order is for an antibiotic if the name of its drug "
-            "contains every part, separated by '/', of the display of the antibiotic's code, upper and lower case alike. Answer "
-            "with type boolean."
+            "are the antibiotics, resisted where the value or the interpretation is coded R. Orders count that refer to that "
+            "encounter: before means authored earlier than the organism's time, after at that time or later. An order is for an "
+            "antibiotic if the name of its drug contains every part, separated by '/', of the display of the antibiotic's code, "
+            "upper and lower case alike. Answer with type boolean."
         ),
     ),
     Question(
@@ -137,11 +138,13 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="conditions_without_order", code="H10", category="multi_hop", answer="set", tables=("condition", "cited_reason"),
         hops=("Condition", "MedicationRequest", "Condition"), branches=("some", "empty"),
-        candidates="""SELECT DISTINCT patient, (left(t_own, 4)::INT - back)::VARCHAR || '-01-01' AS dated_from
-            FROM condition, (VALUES (0), (1), (5)) b(back)
+        candidates="""SELECT DISTINCT patient, (left(t_own, 4)::INT - back)::VARCHAR || '-01-01' AS t_from,
+                (left(t_own, 4)::INT - back + years)::VARCHAR || '-01-01' AS t_to
+            FROM condition, (VALUES (1, 0), (2, 0), (2, 1), (5, 2), (20, 10)) w(years, back)
             WHERE clinical_status = 'active' AND code IS NOT NULL AND t_own IS NOT NULL""",
         truth="""WITH present AS (SELECT a.task, c.id, c.ref, c.code FROM asked a JOIN seen_condition c ON c.task = a.task
-                    AND c.clinical_status = 'active' AND c.code IS NOT NULL AND c.t_own >= a.slots['dated_from']),
+                    AND c.clinical_status = 'active' AND c.code IS NOT NULL AND c.t_own >= a.slots['t_from']
+                    AND c.t_own < a.slots['t_to']),
             cited AS (SELECT p.task, p.id, list(r.ref) AS orders FROM present p JOIN seen_cited_reason r ON r.task = p.task
                 AND r.status = 'active' AND r.condition = p.id GROUP BY p.task, p.id)
             SELECT p.task, coalesce(to_json(list(DISTINCT p.code ORDER BY p.code) FILTER (c.id IS NULL)), '[]')::VARCHAR AS value,
@@ -149,13 +152,13 @@ QUESTIONS: tuple[Question, ...] = (
                 CASE WHEN count(*) FILTER (c.id IS NULL) > 0 THEN 'some' ELSE 'empty' END AS branch
             FROM present p LEFT JOIN cited c ON c.task = p.task AND c.id = p.id GROUP BY p.task""",
         wordings=(
-            "Which active conditions since {dated_from} have no active medication order that cites them?",
-            "Collect the Conditions with clinical status active and a date of {dated_from} or later; drop those that are the "
-            "reasonReference of a MedicationRequest whose status is active. Which codes remain?",
-            "Untreated problems, going by the orders' reasons: what is still active from {dated_from} on and is named by nothing "
-            "that is currently prescribed?",
-            "For which of my present diagnoses, dated {dated_from} or after, is there no running prescription written because of "
-            "it?",
+            "Which active conditions from {t_from} until {t_to} have no active medication order that cites them?",
+            "Collect the Conditions with clinical status active, dated on or after {t_from} and before {t_to}; drop those that are "
+            "the reasonReference of a MedicationRequest whose status is active. Which codes remain?",
+            "Untreated problems, going by the orders' reasons: what began in the window from {t_from} until {t_to}, is still "
+            "active and is named by nothing that is currently prescribed?",
+            "For which of my present diagnoses, those dated between {t_from} (included) and {t_to} (excluded), is there no running "
+            "prescription written because of it?",
         ),
         answer_note=(
             "A condition is dated by its onset, else by its recorded date; it is cited where any reasonReference of an order "
