@@ -27,13 +27,13 @@ def do_nothing(task: PublicTask) -> Steps:
 
 def constant(task: PublicTask) -> Steps:
     """Looks at the coverage, then says -1."""
-    yield Call("coverage", {"patient": task.slots["patient"]})
+    yield Call("coverage", {"patient": _whom(task)})
     return submission("integer", -1)
 
 
 def echo(task: PublicTask) -> Steps:
     """Looks at the coverage, then answers with the first number that the prompt states, else with a text of it."""
-    yield Call("coverage", {"patient": task.slots["patient"]})
+    yield Call("coverage", {"patient": _whom(task)})
     values = [task.slots[name] for name in sorted(task.slots) if name != "patient"]
     for value in values:
         if re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", value):
@@ -45,7 +45,7 @@ def echo(task: PublicTask) -> Steps:
 
 def call_everything(task: PublicTask) -> Steps:
     """Fetches every type that the coverage names, answers with the last number seen."""
-    patient = task.slots["patient"]
+    patient = _whom(task)
     seen = yield Call("coverage", {"patient": patient})
     told = loads(seen.body)
     numbers: list[str] = []
@@ -63,6 +63,11 @@ def never_read(answers: Mapping[str, Answer]) -> Solver:
         yield
 
     return solve
+
+
+def _whom(task: PublicTask) -> str:
+    """The task's patient, or all of its patients where it has several."""
+    return task.slots.get("patients", task.slots["patient"])
 
 
 SOLVERS: dict[str, Solver] = {

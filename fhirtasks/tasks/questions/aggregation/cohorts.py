@@ -129,7 +129,7 @@ QUESTIONS: tuple[Question, ...] = (
             "Find the cohort's members with a Condition coded {code}, {label}, and then a MedicationRequest for {drug}, "
             "authored no more than {days} days later.",
             "First {label} [{code}], then {drug}, at most {days} days apart: to whom in the group did that happen?",
-            "Who in scope began {drug} in the {days} days that followed a diagnosis of {code} ({label})?",
+            "Who in scope got a prescription of {drug} in the {days} days that followed a diagnosis of {code} ({label})?",
         ),
         answer_note=(
             f"{_ONSET_NOTE}The order comes at the same time or later, and its date is at most so many days after the condition's "
