@@ -371,6 +371,7 @@ def evaluate(
     endpoint: Annotated[str | None, typer.Option(help="An OpenAI-compatible base URL, for --policy model.")] = None,
     model: Annotated[str | None, typer.Option(help="Model name at the endpoint, or a local model folder.")] = None,
     limit: Annotated[int | None, typer.Option(help="At most this many tasks per family.", min=1)] = None,
+    sandbox: Annotated[str, typer.Option(help="What runs code tasks' Python: embedded, or cpython.")] = "embedded",
     out: Annotated[Path | None, typer.Option("--out", help="Record the transcripts in this JSONL file.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -378,10 +379,13 @@ def evaluate(
     from fhirtasks.evaluation.run import EvaluationConfig
     from fhirtasks.evaluation.run import evaluate as run
 
+    if sandbox not in ("embedded", "cpython"):
+        raise UserError(f"--sandbox is {sandbox!r}; it takes embedded or cpython.")
     report = run(
         EvaluationConfig(
             tasks=tasks, policies=tuple(policy or ("expert",)), graph=graph, split=split, prompt_template=prompt_template,
             functions=functions, endpoint=endpoint, model=model, limit=limit, out=out,
+            sandbox="cpython" if sandbox == "cpython" else "embedded",
         ),
         progress=progress,
     )  # fmt: skip

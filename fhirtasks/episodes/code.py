@@ -37,6 +37,18 @@ from fhirtasks.service.table import Record
 SCHEMAS: Final[tuple[dict[str, Any], ...]] = tuple(
     json.loads(Path(__file__).with_name("code_tools.json").read_text(encoding="utf-8"))
 )
+_EMBEDDED: Final = (
+    "There are no files and no network; json, re, math, datetime, collections, itertools, functools and decimal can be "
+    "imported; classes cannot inherit, and there are no generators."
+)
+_CPYTHON: Final = (
+    "There are no files, no network, no threads and no processes; all of Python's standard library can be imported."
+)
+CPYTHON_SCHEMAS: Final[tuple[dict[str, Any], ...]] = tuple(
+    json.loads(json.dumps(schema).replace(_EMBEDDED, _CPYTHON)) for schema in SCHEMAS
+)
+"""The schemas where full CPython runs the code: one tool can do more."""
+
 PARAMETERS: Final[dict[str, dict[str, dict[str, Any]]]] = {
     schema["function"]["name"]: schema["function"]["parameters"]["properties"] for schema in SCHEMAS
 }

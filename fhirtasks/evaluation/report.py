@@ -59,6 +59,7 @@ class EvaluationReport:
     policies: tuple[str, ...]
     outcomes: Mapping[str, Sequence[Outcome]]
     benchmark: bool
+    sandbox: str = "embedded"
 
     def as_json(self) -> dict[str, Any]:
         """``families`` is the first policy's; ``policies`` has every policy, ``floors`` the floors' totals."""
@@ -66,6 +67,7 @@ class EvaluationReport:
         first = every[self.policies[0]]
         return {
             "policy": self.policies[0],
+            "sandbox": self.sandbox,
             **first,
             "floors": {name: every[name]["total"] for name in FLOORS if name in every},
             "policies": every,

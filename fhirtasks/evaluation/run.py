@@ -20,8 +20,9 @@ from fhirtasks.evaluation.models import InfrastructureError, Policy, endpoint_po
 from fhirtasks.evaluation.report import EvaluationReport, Outcome
 from fhirtasks.evaluation.sources import TaskSet, open_tasks
 from fhirtasks.fhir.jsontext import dumps
+from fhirtasks.sandbox import forkserver
 from fhirtasks.tasks.floors import FLOORS, floor
-from fhirtasks.tasks.play import open_environment
+from fhirtasks.tasks.play import Sandbox, open_environment
 from fhirtasks.tasks.types import Task
 
 CONCURRENCY: Final = 8
@@ -32,7 +33,9 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class EvaluationConfig:
-    """What to evaluate. ``limit`` is per family; ``out`` records the transcripts of the one policy asked for."""
+    """What to evaluate. ``limit`` is per family; ``out`` records the transcripts of the one policy asked for; ``sandbox``
+    runs the Python of the ``code`` protocol.
+    """
 
     tasks: Path
     policies: tuple[str, ...] = ("expert",)
@@ -44,21 +47,23 @@ class EvaluationConfig:
     model: str | None = None
     limit: int | None = None
     out: Path | None = None
+    sandbox: Sandbox = "embedded"
 
 
 @dataclass(frozen=True, slots=True)
 class Prompting:
-    """The benchmark's prompt text and tool list, from the user's files; None for our own prompt."""
+    """The benchmark's prompt text and tool list, from the user's files (None for our own prompt), and the sandbox."""
 
     template: str | None = None
     functions: str | None = None
+    sandbox: Sandbox = "embedded"
 
 
 def evaluate(config: EvaluationConfig, progress: Progress | None = None) -> EvaluationReport:
     """Runs the policies asked for and every floor. UserError for anything that the user has to put right."""
     policies = tuple(dict.fromkeys(config.policies))
     _check(config, policies)
-    prompting = Prompting(_text(config.prompt_template), _functions(config.functions))
+    prompting = Prompting(_text(config.prompt_template), _functions(config.functions), config.sandbox)
     with open_tasks(config.tasks, config.graph, config.split) as source:
         if source.benchmark and "model" in policies and prompting.template is None:
             raise UserError(
@@ -72,7 +77,7 @@ def evaluate(config: EvaluationConfig, progress: Progress | None = None) -> Eval
     if config.out is not None:
         who = config.model if policies[0] == "model" else policies[0]
         write_transcripts(config.out, outcomes[policies[0]], who or "")
-    return EvaluationReport(policies, outcomes, source.benchmark)
+    return EvaluationReport(policies, outcomes, source.benchmark, config.sandbox)
 
 
 def play_solver(
@@ -155,7 +160,9 @@ def _runs(
 
 
 def _opened(task: Task, source: TaskSet, prompting: Prompting) -> Environment | CodeEnvironment:
-    return open_environment(task, source.world(task), template=prompting.template, functions=prompting.functions)
+    return open_environment(
+        task, source.world(task), template=prompting.template, functions=prompting.functions, sandbox=prompting.sandbox
+    )
 
 
 def _judged(task: Task, source: TaskSet, environment: Environment | CodeEnvironment, error: str = "") -> Outcome:
@@ -194,6 +201,8 @@ def _check(config: EvaluationConfig, policies: tuple[str, ...]) -> None:
         raise UserError("--policy model needs --model: a local model, or the model's name at --endpoint.")
     if "model" not in policies and (config.model or config.endpoint):
         raise UserError("--model and --endpoint are for --policy model.")
+    if config.sandbox == "cpython":
+        forkserver.own(os.getpid())  # refused here, before anything is asked
     if config.out is not None:
         if len(policies) > 1:
             raise UserError("--out records the transcripts of one policy; ask for one at a time.")

@@ -15,6 +15,7 @@ from fhirtasks.episodes.faults import MARKS, faulty
 from fhirtasks.episodes.types import Episode, Message, Protocol, ToolCall
 from fhirtasks.fhir.jsontext import Json, canonical, content_hash, dumps, loads
 from fhirtasks.release.features import COLUMNS, has_calls, messages_type, schema
+from fhirtasks.sandbox.embedded import interpreter
 from fhirtasks.tasks.codec import task_to_json
 from fhirtasks.tasks.types import TOOLS, Task, Verdict
 
@@ -93,8 +94,9 @@ def reference(task: Task) -> str:
 
 
 def provenance(task: Task, world: str, graph: str) -> dict[str, str]:
-    """Where a row comes from: fingerprints, version, seed, and whether its records are as they were."""
+    """Where a row comes from: fingerprints, version, seed, whether its records are as they were, what ran its Python."""
     return {
+        **({"sandbox": interpreter()} if task.protocol == "code" else {}),
         "graph": graph,
         "world": world,
         "family_version": task.version,

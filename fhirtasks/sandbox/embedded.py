@@ -12,13 +12,13 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Literal
 
 from fhirtasks.errors import UserError
-from fhirtasks.sandbox.execution import Capture, End, Execution, Limits
+from fhirtasks.sandbox.execution import Capture, End, Execution, Limits, shortened
 
 _GRACE = 1.0
 """Seconds past the time limit after which a worker that does not stop by itself is killed."""
@@ -27,8 +27,6 @@ _PATIENCE = 60.0
 _CALLS = 1_000_000
 """Name look-ups and host calls of one session; the interpreter's own default would stop long episodes."""
 _FILE = re.compile(r'  File "<python-input-\d+>", line')
-_FRAMES = 12
-"""Lines of a traceback that are kept at its end."""
 
 
 class EmbeddedSandbox:
@@ -53,7 +51,7 @@ class EmbeddedSandbox:
     @property
     def version(self) -> str:
         """The interpreter and its version, for a row's provenance."""
-        return f"monty {version('pydantic-monty')}"
+        return interpreter()
 
     def __enter__(self) -> EmbeddedSandbox:
         self._pool.__enter__()
@@ -141,15 +139,13 @@ class EmbeddedSession:
             return "time", f"the code ran for more than {self._limits.seconds:g} s; do less at once"
         if "MemoryError: memory limit exceeded" in text.rsplit("\n", 1)[-1]:
             return "memory", f"MemoryError: more than {self._limits.memory >> 20} MiB"
-        return "exception", _readable(text)
+        return "exception", shortened(_FILE.sub('  File "code.py", line', text), self._limits)
 
 
-def _readable(traceback: str) -> str:
-    """The traceback with a plain file name, long ones cut in the middle."""
-    lines = _FILE.sub('  File "code.py", line', traceback).split("\n")
-    if len(lines) > _FRAMES + 4:
-        lines = [*lines[:3], "  …", *lines[-_FRAMES:]]
-    return "\n".join(lines)
+@cache
+def interpreter() -> str:
+    """The interpreter that runs the Python of released rows, and its version."""
+    return f"monty {version('pydantic-monty')}"
 
 
 def run_once(code: str, names: Mapping[str, str], *, now: str, seed: str) -> Execution:

@@ -41,6 +41,20 @@ class Execution:
         return self.end not in ("time", "crashed")
 
 
+_LINES = 12
+"""Lines of an error that are kept at its end."""
+
+
+def shortened(error: str, limits: Limits) -> str:
+    """An error with long tracebacks and long texts cut in the middle."""
+    lines = error.split("\n")
+    if len(lines) > _LINES + 4:
+        error = "\n".join([*lines[:3], "  …", *lines[-_LINES:]])
+    if len(error) > limits.shown:
+        error = f"{error[: limits.shown // 2]}\n  …\n{error[-limits.shown // 2 :]}"
+    return error
+
+
 class Capture:
     """Collects printed text as it comes: the beginning and the end of it within ``limits.shown``, and its length."""
 

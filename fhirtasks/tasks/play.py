@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
+from typing import Literal, TypeAlias
 
-from fhirtasks.episodes.code import CodeEnvironment
+from fhirtasks.episodes.code import CPYTHON_SCHEMAS, CodeEnvironment
 from fhirtasks.episodes.environment import Environment, replay, run_solver
 from fhirtasks.episodes.tools import raw_of
 from fhirtasks.episodes.types import Episode, Message, Protocol, Solver
 from fhirtasks.graph.scenario import Scenario
 from fhirtasks.graph.world import World
-from fhirtasks.sandbox.embedded import run_once
+from fhirtasks.sandbox import embedded, forkserver
 from fhirtasks.service.service import Service
 from fhirtasks.tasks.types import Task
+
+Sandbox: TypeAlias = Literal["embedded", "cpython"]
+"""What runs the Python of the ``code`` protocol. Released rows are always made, replayed and judged with ``embedded``."""
 
 
 def open_environment(
@@ -23,8 +28,12 @@ def open_environment(
     scenario: Scenario | None = None,
     template: str | None = None,
     functions: str | None = None,
+    sandbox: Sandbox = "embedded",
 ) -> Environment | CodeEnvironment:
-    """A fresh episode of the task. ``scenario`` takes the place of the task's own (for what-if worlds of a grader)."""
+    """A fresh episode of the task. ``scenario`` takes the place of the task's own (for what-if worlds of a grader).
+
+    UserError if ``cpython`` is asked for where this platform cannot hold it.
+    """
     service = Service(
         world,
         now=task.now,
@@ -33,7 +42,10 @@ def open_environment(
         style="hapi" if task.mode == "compat" else "compact",
     )
     if task.protocol == "code":
-        return CodeEnvironment(task.public(), service, partial(run_once, now=task.now, seed=task.id))
+        if sandbox == "cpython":
+            told = replace(task.public(), tools=CPYTHON_SCHEMAS)
+            return CodeEnvironment(told, service, partial(forkserver.run_once, now=task.now, seed=task.id))
+        return CodeEnvironment(task.public(), service, partial(embedded.run_once, now=task.now, seed=task.id))
     return Environment(task.public(), service, template=template, functions=functions)
 
 
