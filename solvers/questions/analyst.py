@@ -48,13 +48,16 @@ def medication_name(m, known):
     return " + ".join(parts) if parts else (codings(m) or [{}])[0].get("code") or ""
 
 def drug_of(r):
-    known = {m["id"]: m for m in resources.get("Medication", []) + r.get("contained", [])}
+    known = medications
+    if "contained" in r:
+        known = {**medications, **{m["id"]: m for m in r["contained"]}}
     ref = (r.get("medicationReference") or {}).get("reference", "")
     if ref:
         return medication_name(known.get(ref.split("/")[-1].split(":")[-1].lstrip("#"), {}), known)
     concept = r.get("medicationCodeableConcept") or {}
     first = (concept.get("coding") or [{}])[0]
     return concept.get("text") or first.get("display") or first.get("code") or ""
+medications = {m["id"]: m for m in resources.get("Medication", [])}
 
 def answer(kind, value, rows, unit=""):
     evidence = sorted({r["resourceType"] + "/" + r["id"] for r in rows})[:10]
