@@ -56,6 +56,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="total_output", code="G05", category="aggregation", answer="quantity", tables=("observation",),
         hops=("Observation",), branches=("found", "none"),
+        needs="Observation in mL or L",
         candidates="""SELECT patient, code, any_value(display) AS label, unit, day AS t_from,
                 strftime(day::DATE + 1, '%Y-%m-%d') AS t_to
             FROM (SELECT patient, code, display, unit, unnest([left(t, 10), strftime(left(t, 10)::DATE + 40, '%Y-%m-%d')]) AS day
@@ -79,6 +80,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="most_frequent_diagnosis", code="G07", category="aggregation", answer="set", tables=("condition",),
         hops=("Condition",), branches=("found",),
+        needs="one code in several Conditions of a patient",
         candidates="SELECT patient, 'times' AS word FROM condition WHERE code IS NOT NULL GROUP BY patient HAVING count(*) >= 3",
         truth="""WITH counted AS (SELECT c.task, c.code, count(*) AS n, list(c.ref) AS refs FROM seen_condition c
                 WHERE c.code IS NOT NULL GROUP BY c.task, c.code),
@@ -96,6 +98,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="procedures_at_least", code="G08", category="aggregation", answer="set", tables=("procedure",),
         hops=("Procedure",), branches=("some", "empty"),
+        needs="one code in several Procedures of a patient",
         candidates="SELECT patient, n AS times FROM (SELECT DISTINCT patient FROM procedure), (VALUES (2), (3), (4), (6)) s(n)",
         truth="""WITH counted AS (SELECT p.task, p.code, list(p.ref) AS refs FROM seen_procedure p WHERE p.code IS NOT NULL
                 GROUP BY p.task, p.code, p.slots HAVING count(*) >= p.slots['times']::INT)

@@ -39,6 +39,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="monthly_means", code="G06", category="aggregation", answer="map", tables=("observation",),
         hops=("Observation",), branches=("found",),
+        needs="Observation with several numeric values in one year",
         candidates="""SELECT patient, code, any_value(display) AS label, unit, left(t, 4) || '-01-01' AS t_from,
                 (left(t, 4)::INT + 1)::VARCHAR || '-01-01' AS t_to
             FROM observation WHERE value IS NOT NULL AND comparator IS NULL AND unit IS NOT NULL AND display IS NOT NULL
@@ -63,6 +64,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="share_abnormal", code="G09", category="aggregation", answer="number", tables=("observation",),
         hops=("Observation",), branches=("found",),
+        needs="Observation.referenceRange",
         candidates="""SELECT patient, code, any_value(display) AS label FROM observation
             WHERE value IS NOT NULL AND comparator IS NULL AND low IS NOT NULL AND high IS NOT NULL AND display IS NOT NULL
             GROUP BY patient, code HAVING count(*) >= 4""",

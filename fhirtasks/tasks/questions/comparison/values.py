@@ -91,6 +91,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="same_specimen_ratio", code="C06", category="comparison", answer="number", tables=("observation",),
         hops=("Observation", "Observation"), branches=("found", "none"),
+        needs="Observation.specimen",
         candidates="""SELECT a.patient, a.code AS code_one, any_value(a.display) AS label_one, b.code AS code_two,
                 any_value(b.display) AS label_two, left(a.t, 10) AS day
             FROM observation a JOIN observation b ON a.patient = b.patient AND a.code < b.code AND left(a.t, 10) = left(b.t, 10)

@@ -9,14 +9,15 @@ QUESTIONS: tuple[Question, ...] = (
         name="value_ever_beyond", code="F12", category="filtering", answer="boolean", tables=("observation",),
         hops=("Observation",), branches=("true", "false"),
         # The limit lies between two neighbouring values of the patient's own, so that it can be crossed either way.
-        candidates="""SELECT patient, code, any_value(display) AS label, unit, side, t_from, t_to,
+        candidates="""SELECT o.patient, o.code, min(o.display) AS label, o.unit, side, t_from, t_to,
                 CASE side WHEN 'above' THEN round(quantile_cont(value, 0.9), 1) ELSE round(quantile_cont(value, 0.1), 1) END
                 AS threshold
-            FROM (SELECT patient, code, display, unit, value, left(t, 4) || '-01-01' AS t_from,
-                    (left(t, 4)::INT + 1)::VARCHAR || '-01-01' AS t_to FROM observation
-                WHERE value IS NOT NULL AND comparator IS NULL AND unit IS NOT NULL AND t IS NOT NULL),
+            FROM observation o JOIN (SELECT DISTINCT patient, left(t, 4) || '-01-01' AS t_from,
+                    (left(t, 4)::INT + years)::VARCHAR || '-01-01' AS t_to FROM observation, (VALUES (1), (6)) y(years)
+                    WHERE t IS NOT NULL) w ON w.patient = o.patient AND o.t >= w.t_from AND o.t < w.t_to,
                 (VALUES ('above'), ('below')) s(side)
-            GROUP BY patient, code, unit, side, t_from, t_to HAVING count(*) >= 3""",
+            WHERE value IS NOT NULL AND comparator IS NULL AND unit IS NOT NULL AND display IS NOT NULL
+            GROUP BY o.patient, o.code, o.unit, side, t_from, t_to HAVING count(*) >= 3""",
         truth="""SELECT task, (count(o.ref) FILTER (beyond) > 0)::VARCHAR AS value, '' AS unit,
                 list(o.ref) FILTER (beyond) AS evidence
             FROM (SELECT a.task, o.ref, CASE a.slots['side'] WHEN 'above' THEN o.value > a.slots['threshold']::DOUBLE

@@ -70,10 +70,13 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="time_of_extreme", code="D04", category="temporal", answer="datetime", tables=("observation",),
         hops=("Observation",), branches=("found",),
-        candidates=f"""SELECT patient, code, any_value(display) AS label, unit, extreme, {_YEAR}
-            FROM observation, (VALUES ('highest'), ('lowest')) e(extreme)
+        candidates="""SELECT o.patient, o.code, min(o.display) AS label, o.unit, extreme, t_from, t_to
+            FROM observation o JOIN (SELECT DISTINCT patient, left(t, 4) || '-01-01' AS t_from,
+                    (left(t, 4)::INT + years)::VARCHAR || '-01-01' AS t_to FROM observation, (VALUES (1), (6)) y(years)
+                    WHERE length(t) = 19) w ON w.patient = o.patient AND o.t >= w.t_from AND o.t < w.t_to,
+                (VALUES ('highest'), ('lowest')) e(extreme)
             WHERE value IS NOT NULL AND comparator IS NULL AND unit IS NOT NULL AND length(t) = 19 AND display IS NOT NULL
-            GROUP BY patient, code, unit, extreme, left(t, 4) HAVING count(*) >= 3""",
+            GROUP BY ALL HAVING count(*) >= 3""",
         # Where the extreme was reached at two times the task is left out.
         truth="""WITH ranked AS (SELECT a.task, o.t, o.ref, rank() OVER (PARTITION BY a.task ORDER BY
                     CASE a.slots['extreme'] WHEN 'highest' THEN -o.value ELSE o.value END) AS n

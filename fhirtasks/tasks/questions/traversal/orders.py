@@ -41,6 +41,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="drugs_by_route", code="T02", category="traversal", answer="set", tables=("medication",),
         hops=("MedicationRequest", "Medication"), branches=("some", "empty"),
+        needs="MedicationRequest.dosageInstruction.route",
         candidates="""SELECT DISTINCT m.patient, r.route, left(m.t, 7) || '-01' AS t_from,
                 strftime((left(m.t, 7) || '-01')::DATE + INTERVAL 1 MONTH, '%Y-%m-%d') AS t_to
             FROM medication m, (SELECT route FROM medication WHERE type = 'MedicationRequest' AND route IS NOT NULL GROUP BY route

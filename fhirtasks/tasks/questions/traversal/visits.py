@@ -13,6 +13,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="icu_stays_within", code="T06", category="traversal", answer="integer", tables=("encounter",),
         hops=("Encounter", "Encounter"), branches=("some", "zero"),
+        needs="Encounter.partOf",
         candidates=_VISITS.format(more="AND kind = 'inpatient' AND (SELECT count(*) FROM encounter WHERE part_of <> '') > 0"),
         truth=f"""SELECT a.task, count(i.ref)::VARCHAR AS value, '' AS unit, list(i.ref) FILTER (i.ref IS NOT NULL) AS evidence,
                 CASE WHEN count(i.ref) > 0 THEN 'some' ELSE 'zero' END AS branch
