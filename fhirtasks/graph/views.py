@@ -204,6 +204,10 @@ TABLES: Final[dict[str, str]] = {
 }  # fmt: skip
 """Table -> query over ``record`` (and over the tables before it)."""
 
+HELD_BACK: Final = """(absent IS NOT NULL OR coalesce(value_system, '') LIKE '%v3-NullFlavor'
+    OR coalesce(value_system, '') LIKE '%data-absent-reason')"""
+"""Which rows of ``observation`` have no value but a reason why: dataAbsentReason, or a null flavor for a value."""
+
 ELEMENTS: Final[dict[str, str]] = {
     "patient": "Patient", "death": "Patient.deceasedDateTime", "encounter": "Encounter", "stay": "Encounter.partOf",
     "ward": "Encounter.location", "condition": "Condition", "observation": "Observation", "member": "Observation.hasMember",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fhirtasks.episodes.code import permitted
-from fhirtasks.graph.views import views
+from fhirtasks.graph.views import HELD_BACK, views
 from fhirtasks.graph.world import World
 from fhirtasks.tasks.questions.truth import truths
 from fhirtasks.tasks.questions.types import Asked, Question, Truth
@@ -46,6 +46,8 @@ def _pool(question: Question, world: World) -> dict[str, list[tuple[Asked, Truth
             continue
         if one.slots.get("t_from", "") > one.now[:19] and truth.reason != "future":
             continue
+        if truth.reason == "no_matching_record" and _held_back(one, world):
+            continue
         other = without.get(one.task)
         if truth.evidence and other is not None and _said(other) == _said(truth):
             continue
@@ -58,6 +60,18 @@ def _pool(question: Question, world: World) -> dict[str, list[tuple[Asked, Truth
         by_branch[truth.branch].append((one, truth))
     varied = {branch: _varied(rows, question) for branch, rows in sorted(by_branch.items())}
     return _balanced(varied, question) if question.twins else varied
+
+
+def _held_back(one: Asked, world: World) -> bool:
+    """Whether the patient has an Observation of a code that the question names whose value is held back: that nothing fits is
+    then not all that can be said."""
+    key = (__name__, "held back")
+    if key not in world.memo:
+        rows = views(world).execute(f"SELECT DISTINCT patient, code FROM observation WHERE {HELD_BACK}").fetchall()
+        world.memo[key] = frozenset(rows)
+    patients = permitted({"patient": one.patient, **one.slots})
+    codes = [value for name, value in one.slots.items() if name.startswith("code")]
+    return any((patient, code) in world.memo[key] for patient in patients for code in codes)
 
 
 def _said(truth: Truth) -> tuple[str | None, str, str]:

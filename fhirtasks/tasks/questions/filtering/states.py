@@ -10,10 +10,12 @@ QUESTIONS: tuple[Question, ...] = (
         hops=("Patient",), branches=("found", "none"), empty="not_recorded",
         candidates="""SELECT patient, attribute FROM patient, (VALUES ('gender'), ('birthDate'), ('maritalStatus code'),
             ('language code'), ('deceasedDateTime')) s(attribute)""",
+        # A null flavor is neither a value nor nothing.
         truth="""SELECT task, to_json(v)::VARCHAR AS value, '' AS unit, CASE WHEN v IS NULL THEN [] ELSE [ref] END AS evidence
             FROM (SELECT a.task, p.ref, CASE a.slots['attribute'] WHEN 'gender' THEN p.gender WHEN 'birthDate' THEN p.birth_date
                     WHEN 'maritalStatus code' THEN p.marital_status WHEN 'language code' THEN p.language ELSE p.deceased_at END
-                    AS v FROM asked a JOIN seen_patient p ON p.task = a.task)""",
+                    AS v FROM asked a JOIN seen_patient p ON p.task = a.task)
+            WHERE coalesce(v, '') <> 'UNK'""",
         wordings=(
             "What does the Patient resource say as {attribute}?",
             "Tell me the patient's {attribute}, exactly as recorded.",
@@ -25,6 +27,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="active_conditions", code="F05", category="filtering", answer="set", tables=("condition",),
         hops=("Condition",), branches=("some", "empty"),
+        needs="Condition.onset[x]",
         candidates="""SELECT patient, (left(t_own, 4)::INT + years)::VARCHAR || '-07-01' AS day FROM
                 (SELECT DISTINCT patient, t_own FROM condition WHERE t_own IS NOT NULL), (VALUES (-1), (0), (1), (4)) s(years)""",
         truth="""SELECT a.task, coalesce(to_json(list(DISTINCT c.code ORDER BY c.code) FILTER (c.ref IS NOT NULL)), '[]')::VARCHAR
@@ -48,6 +51,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="allergies_by_criticality", code="F06", category="filtering", answer="set", tables=("allergy",),
         hops=("AllergyIntolerance",), branches=("some", "empty"),
+        needs="active AllergyIntolerance with a criticality",
         candidates="""SELECT patient, criticality FROM (SELECT DISTINCT patient FROM allergy),
             (VALUES ('low'), ('high'), ('unable-to-assess')) s(criticality)""",
         truth="""SELECT a.task, coalesce(to_json(list(DISTINCT x.code ORDER BY x.code) FILTER (x.ref IS NOT NULL)), '[]')::VARCHAR
@@ -67,6 +71,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="labs_outside_range", code="F08", category="filtering", answer="set", tables=("observation",),
         hops=("Observation",), branches=("some", "empty"), per_patient=40,
+        needs="Observation.referenceRange",
         candidates="""SELECT DISTINCT patient, left(t, 10) AS t_from, strftime(left(t, 10)::DATE + 1, '%Y-%m-%d') AS t_to
             FROM observation WHERE value IS NOT NULL AND (low IS NOT NULL OR high IS NOT NULL) AND length(t) = 19""",
         truth="""SELECT a.task, coalesce(to_json(list(DISTINCT o.code ORDER BY o.code) FILTER (beyond)), '[]')::VARCHAR AS value,
@@ -92,6 +97,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="latest_survey", code="F09", category="filtering", answer="string", tables=("observation",),
         hops=("Observation",), branches=("found", "none"),
+        needs="Observation of category survey, social-history or exam",
         candidates="""SELECT p.patient, k.code, k.display AS label FROM (SELECT DISTINCT patient FROM observation) p
             JOIN (SELECT patient AS owner, code, any_value(display) AS display FROM observation
                 WHERE list_has_any(category, ['survey', 'social-history', 'exam']) AND text IS NOT NULL AND display IS NOT NULL
@@ -139,6 +145,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="all_in_range", code="F13", category="filtering", answer="boolean", tables=("observation",),
         hops=("Observation",), branches=("true", "false"),
+        needs="Observation.referenceRange",
         candidates="""SELECT patient, code, any_value(display) AS label, left(t, 7) || '-01' AS t_from,
                 strftime((left(t, 7) || '-01')::DATE + INTERVAL 1 MONTH, '%Y-%m-%d') AS t_to
             FROM observation WHERE value IS NOT NULL AND low IS NOT NULL AND high IS NOT NULL AND length(t) = 19

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fhirtasks.graph.views import HELD_BACK
 from fhirtasks.tasks.questions.types import Question
 
 _ELEMENTS = (
@@ -34,8 +35,6 @@ _ELEMENTS = (
 """Type, element as asked for, its JSON path, what it is."""
 
 _TABLE = ", ".join(f"('{kind}', '{element}', '$.{path}', '{what}')" for kind, element, path, what in _ELEMENTS)
-_HELD_BACK = """(absent IS NOT NULL OR coalesce(value_system, '') LIKE '%v3-NullFlavor'
-    OR coalesce(value_system, '') LIKE '%data-absent-reason')"""
 # Numbers as texts: digits that no reader of JSON writes otherwise. Texts of underscores are another way to mask.
 _SHOWN = r"""CASE WHEN digits IS NOT NULL THEN CASE WHEN regexp_full_match(digits, '-?(0|[1-9]\d{0,9})(\.\d{0,5}[1-9])?')
     AND comparator IS NULL THEN digits END WHEN length(text) <= 80 AND NOT regexp_matches(text, '[_\n\r]') THEN text END"""
@@ -83,8 +82,9 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="value_at_time", code="U07", category="unanswerable", answer="string", tables=("observation",),
         hops=("Observation",), branches=("none", "answerable"), empty="masked", per_patient=40, twins=(("code",), ("patient",)),
-        candidates=f"""WITH result AS (SELECT patient, code, display AS label, t AS time, {_HELD_BACK} AS masked FROM observation
-                WHERE code IS NOT NULL AND display IS NOT NULL AND length(t) = 19 AND ({_HELD_BACK} OR ({_SHOWN}) IS NOT NULL)),
+        needs="Observation.dataAbsentReason or a null flavour",
+        candidates=f"""WITH result AS (SELECT patient, code, display AS label, t AS time, {HELD_BACK} AS masked FROM observation
+                WHERE code IS NOT NULL AND display IS NOT NULL AND length(t) = 19 AND ({HELD_BACK} OR ({_SHOWN}) IS NOT NULL)),
             either AS (SELECT code, count(*) FILTER (masked) NOT BETWEEN 0.05 * count(*) AND 0.6 * count(*) AS lopsided
                 FROM result GROUP BY code HAVING bool_or(masked) AND NOT bool_and(masked)),
             -- One question for each time of a patient, so that no time tells of others that they are held back.
@@ -92,7 +92,7 @@ QUESTIONS: tuple[Question, ...] = (
                 QUALIFY row_number() OVER (PARTITION BY patient, time ORDER BY lopsided, md5(patient || code || time)) = 1)
             SELECT patient, code, label, time FROM single
             QUALIFY row_number() OVER (PARTITION BY patient, masked ORDER BY md5(patient || time)) <= 20""",
-        truth=f"""WITH result AS (SELECT task, ref, {_HELD_BACK} AS masked, {_SHOWN} AS shown FROM seen_observation
+        truth=f"""WITH result AS (SELECT task, ref, {HELD_BACK} AS masked, {_SHOWN} AS shown FROM seen_observation
                 WHERE code = slots['code'] AND t = slots['time'])
             SELECT task, CASE WHEN NOT bool_or(masked) THEN to_json(min(shown))::VARCHAR END AS value, '' AS unit,
                 list(ref) AS evidence, CASE WHEN bool_or(masked) THEN 'none' ELSE 'answerable' END AS branch
