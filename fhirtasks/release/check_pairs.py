@@ -10,7 +10,7 @@ from typing import Any
 import graders
 from fhirtasks.errors import UserError
 from fhirtasks.graph.world import World
-from fhirtasks.release.preference import COMMITTED, MODEL
+from fhirtasks.release.preference import MODEL, committed
 from fhirtasks.release.processes import open_world
 from fhirtasks.release.read import DamagedShard, Failure, open_shard, row_group, shards_of
 from fhirtasks.release.rows import message_of
@@ -142,7 +142,7 @@ def _stated(pair: dict[str, Any], row: dict[str, Any]) -> str | None:
         return "prompt does not end with a message that both chosen and rejected answer"
     if pair["chosen"][0] == pair["rejected"][0]:
         return "prompt does not hold all that chosen and rejected share"
-    if pair["mutant"] not in COMMITTED and pair["mutant"] != MODEL:
+    if pair["mutant"] not in committed(pair["protocol"]) and pair["mutant"] != MODEL:
         return f"mutant is {pair['mutant']!r}, which is no known kind"
     return None
 

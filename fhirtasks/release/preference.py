@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import graders
-from fhirtasks.episodes.types import Episode, Message
+from fhirtasks.episodes.types import Episode, Message, Protocol
 from fhirtasks.graph.world import World
 from fhirtasks.release.features import COLUMNS, schema
 from fhirtasks.release.rows import Trajectory, message_texts, runs, table
@@ -99,6 +99,62 @@ COMMITTED: Final[dict[str, str]] = {
 }
 """Kinds of ``graders.mutants`` that models commit, each with how it shows. Those of them that apply to a row are equally likely."""
 
+COMMITTED_CODE: Final[dict[str, str]] = {
+    # the form
+    "form_prose": "the answer is told, and submit_answer forgotten",
+    "form_final_answer": "the answer ends with the words of another harness",
+    "form_announced": "a plan is told, and no tool called",
+    "form_call_as_text": "the call is written as text",
+    "form_submitted_in_python": "submit_answer is called from Python",
+    "form_bare_value": "the value is no JSON text",
+    "form_argument_missing": "the evidence is left out of the call",
+    "value_as_text": "the value stands in quotes",
+    "value_in_list": "a single value is put into a list",
+    "other_type": "the answer has a type that the question does not ask for",
+    # what was found is contradicted
+    "last_digit": "the number is misread",
+    "sign": "a change is told without its sign",
+    "scaled": "the number is converted and its unit is not",
+    "unit_swapped": "another unit is stated than the records have",
+    "unit_left_out": "the unit is left out",
+    "negated": "yes is said for no, or no for yes",
+    "other_choice": "the other of the offered words is taken",
+    "misspelt": "a name or code is misspelt",
+    "item_dropped": "an item is left out",
+    "item_added": "an item is made up",
+    "order_reversed": "a list is given from its end",
+    "entry_changed": "a value stands under another key",
+    "day_shifted": "the day is the next one",
+    "hour_shifted": "the time is moved by an offset",
+    "empty_instead": "what was found is not reported",
+    "none_instead": "it is denied that there is an answer",
+    # nothing found
+    "none_for_zero": "zero, no or an empty list is taken for no answer",
+    "zero_for_none": "no answer is told as zero",
+    "false_for_none": "no answer is told as no",
+    "wrong_reason": "another reason is given why there is no answer",
+    # another question is answered
+    "window_ignored": "the window is forgotten in the code",
+    "other_end": "the first is taken for the last, or above for below",
+    # how it was found
+    "never_read": "the answer is guessed at once",
+    "type_left_out": "what the answer rests on is not fetched",
+    "only_coverage": "that there is nothing is concluded from coverage",
+    "python_left_out": "what was fetched is never looked into",
+    "python_fails": "no run of Python ends well, and the answer is given all the same",
+    "typed_into_code": "the code prints a constant",
+    "guessed_reference": "a reference is made up",
+    "other_patient_first": "the record of another patient is looked at",
+    "other_patient": "everything is asked of another patient",
+    # the evidence
+    "nothing_cited": "no evidence is given",
+    "cited_unread": "evidence is cited that was never fetched",
+    "cited_made_up": "an id is made up for the evidence",
+    "cited_bare": "evidence is cited without its types",
+    "cited_other": "something else that was read is cited",
+}
+"""Kinds of ``graders.mutants_code`` that models commit, likewise: the table of the ``code`` protocol."""
+
 _BUGS = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError)
 """What a damage raises on an episode or family that it was not made for: it does not apply there."""
 
@@ -122,9 +178,14 @@ def has_pair(content_hash: str) -> bool:
     return int(content_hash[:8], 16) % EVERY == 0
 
 
-def order(content_hash: str) -> list[str]:
+def committed(protocol: Protocol) -> dict[str, str]:
+    """The table of kinds that models commit in this protocol."""
+    return COMMITTED_CODE if protocol == "code" else COMMITTED
+
+
+def order(content_hash: str, protocol: Protocol = "text") -> list[str]:
     """The kinds in the order in which they are tried on the row of this content: each comes first equally often."""
-    kinds = list(COMMITTED)
+    kinds = list(committed(protocol))
     rng(f"preference/{content_hash}").shuffle(kinds)
     return kinds
 
@@ -132,14 +193,15 @@ def order(content_hash: str) -> list[str]:
 def pairs(
     rows: Sequence[Trajectory], world: World, truths: Mapping[str, graders.Truth], forbidden: Callable[[str], bool]
 ) -> dict[str, Pair]:
-    """Pairs by content hash, for those of the rows that get one (``code`` has no mutants); ``truths`` by task id.
+    """Pairs by content hash, for those of the rows that get one; ``truths`` by task id.
 
     A mistake in which some message is ``forbidden`` (a holdout) gives way to the next.
     """
-    mine = [row for row in rows if row.task.protocol != "code" and has_pair(row.content_hash)]
+    mine = [row for row in rows if has_pair(row.content_hash)]
     found, waiting = {}, []
     for row in mine:
-        made = _damaged(row, Played(row.task, row.episode, world), truths.get(row.task.id), forbidden, LOOKING)
+        truth = truths.get(row.task.id)
+        made = _damaged(row, Played(row.task, row.episode, world, truth=truth), truth, forbidden, LOOKING)
         if made == LATER:
             waiting.append(row)
         else:
@@ -194,7 +256,7 @@ def _damaged(
     costly: frozenset[str] = frozenset(),
 ) -> Pair | None:
     """The first kind, in the row's order, that applies and fails as it must; :data:`LATER` if it is ``costly``."""
-    for kind in order(row.content_hash):
+    for kind in order(row.content_hash, row.task.protocol):
         if kind in costly and row.task.family in LABS:
             return LATER
         try:

@@ -160,9 +160,9 @@ def footer(manifest: Manifest) -> str:
 
 def mutant(name: str) -> str:
     """What a kind of mutant gets wrong, in a few words; the name itself where it is not known."""
-    from fhirtasks.release.preference import COMMITTED
+    from fhirtasks.release.preference import COMMITTED, COMMITTED_CODE
 
-    return COMMITTED.get(name, name)
+    return {**COMMITTED_CODE, **COMMITTED}.get(name, name)
 
 
 def _models(manifest: Manifest) -> str:

@@ -21,7 +21,7 @@ from fhirtasks.release.card import front_matter
 from fhirtasks.release.check_pairs import check_pairs, pair_jobs
 from fhirtasks.release.features import SPARSE
 from fhirtasks.release.manifest import read_manifest
-from fhirtasks.release.preference import COMMITTED, has_pair, order, pair, pairs
+from fhirtasks.release.preference import COMMITTED, COMMITTED_CODE, has_pair, order, pair, pairs
 from fhirtasks.release.processes import close_worlds, open_world
 from fhirtasks.release.read import Failure
 from fhirtasks.release.rows import Trajectory, message_lists, message_of
@@ -30,7 +30,7 @@ from fhirtasks.synthesis.build import BuildConfig, build
 from fhirtasks.tasks.codec import task_from_json
 from fhirtasks.tasks.play import replay_task
 from fhirtasks.tasks.types import Check, Verdict
-from graders import mutants
+from graders import mutants, mutants_code
 
 Rows = list[dict[str, Any]]
 
@@ -70,6 +70,8 @@ def test_the_table_names_kinds_that_there_are_with_a_reason_each() -> None:
     assert set(COMMITTED) <= set(mutants.KINDS) and all(COMMITTED.values())
     assert len(set(COMMITTED.values())) == len(COMMITTED)
     assert {*mutants.LOOKING} <= set(mutants.KINDS)
+    assert set(COMMITTED_CODE) == set(mutants_code.KINDS)
+    assert len({*COMMITTED_CODE.values()}) == len(COMMITTED_CODE) and all(COMMITTED_CODE.values())
 
 
 def test_both_sides_part_where_the_prompt_ends(release: Path) -> None:
@@ -262,6 +264,31 @@ def test_pairs_of_native_calls_are_checked_like_others(tmp_path: Path) -> None:
     pq.write_table(table.set_column(column, table.schema.field(column), message_lists(sides)), path)
     (failure,) = checked(out, world)
     assert failure.row == place and failure.problem == "the rejected episode is not what the replay gives"
+    close_worlds()
+
+
+def test_pairs_of_code_share_their_prefix_and_are_checked_again(tmp_path: Path) -> None:
+    out = tmp_path / "ds"
+    families = ("value_ever_beyond", "active_conditions", "ever_diagnosed")
+    build(BuildConfig(out, patients=20, families=families, protocol="code", per_family=24, seed=51))
+    world = world_of(out, tmp_path / "train.duckdb")
+    sft = {row["content_hash"]: row for row in read(out, "sft")}
+    found = read(out, "preference")
+    assert [row["content_hash"] for row in found] == [content for content in sft if has_pair(content)]
+    assert len(found) > 4 and len({row["mutant"] for row in found}) > 3
+    for row in found:
+        assert row["prompt"] + row["chosen"] == sft[row["content_hash"]]["messages"]
+        assert row["prompt"][-1]["role"] in ("user", "tool") and row["chosen"][0] != row["rejected"][0]
+        assert row["check"] == mutants_code.KINDS[row["mutant"]][0]
+    assert checked(out, world) == []
+
+    (path,) = (out / "preference").glob("train-*.parquet")
+    table = pq.read_table(path)
+    place = table.schema.get_field_index("mutant")
+    others = pa.array(["stale_value", *table.column("mutant").to_pylist()[1:]])
+    pq.write_table(table.set_column(place, table.schema.field(place), others), path)
+    (failure,) = checked(out, world)
+    assert failure.problem == "mutant is 'stale_value', which is no known kind"
     close_worlds()
 
 

@@ -121,6 +121,26 @@ def test_pairs_train_with_dpo(release: Path, tmp_path: Path, tokenizer: Any) -> 
         assert row["prompt"][-1]["content"] in tokenizer.decode(prepared["prompt_ids"])
 
 
+def test_pairs_of_native_calls_train_with_dpo(tmp_path: Path, tokenizer: Any) -> None:
+    """TRL renders ``tool_calls`` on both sides and the schemas in the prompt."""
+    from trl import DPOConfig, DPOTrainer
+
+    from fhirtasks.synthesis.build import BuildConfig, build
+
+    build(BuildConfig(tmp_path / "ds", patients=20, families=("active_conditions",), protocol="code", per_family=24))
+    rows = load(tmp_path / "ds", tmp_path, "preference", "train", 2)
+    arguments = DPOConfig(max_length=None, logging_steps=1, **on_cpu(tmp_path) | {"max_steps": 1})
+    policy, start = tiny_model(tokenizer), tiny_model(tokenizer)
+    trainer = DPOTrainer(policy, start, args=arguments, train_dataset=rows, processing_class=tokenizer)
+    assert trainer.train().training_loss > 0
+    for row, prepared in zip(rows, trainer.train_dataset, strict=True):
+        assert '"name": "submit_answer"' in tokenizer.decode(prepared["prompt_ids"])
+        for side in ("chosen", "rejected"):
+            calls = row[side][0]["tool_calls"] or []
+            text = tokenizer.decode(prepared[f"{side}_ids"])
+            assert all(f'<tool_call>\n{{"name": "{call["function"]["name"]}"' in text for call in calls)
+
+
 def test_privileged_texts_train_with_self_distillation(release: Path, tmp_path: Path, tokenizer: Any) -> None:
     from trl.experimental.sdft import SDFTConfig, SDFTTrainer
 
