@@ -14,6 +14,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="resisted_drug_ordered", code="H01", category="multi_hop", answer="boolean", tables=("member", "medication"),
         hops=("Observation", "Observation", "Observation", "MedicationRequest", "Medication"), branches=("true", "false"),
+        needs="Observation of an antibiotic with the value R",
         candidates="""SELECT g.patient, g.code, min(g.display) AS label, place, span
             FROM member m JOIN observation g ON g.id = m.member JOIN observation t ON t.id = m.id,
                 (VALUES ('first'), ('last')) p(place), (VALUES ('before'), ('after'), ('before or after')) s(span)
@@ -62,6 +63,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="routes_in_visit_of_diagnosis", code="H03", category="multi_hop", answer="map", tables=("condition", "medication"),
         hops=("Condition", "Encounter", "MedicationRequest", "Medication"), branches=("found", "none"),
+        needs="MedicationRequest.dosageInstruction.route",
         candidates="""SELECT c.patient, c.code, min(c.display) AS label, s.status
             FROM condition c, (SELECT DISTINCT status FROM medication WHERE type = 'MedicationRequest' AND route IS NOT NULL) s
             WHERE c.code IS NOT NULL AND c.display IS NOT NULL AND c.encounter <> ''
@@ -98,6 +100,7 @@ QUESTIONS: tuple[Question, ...] = (
         name="busiest_practitioner", code="H09", category="multi_hop", answer="record",
         tables=("encounter", "practitioner", "organization"), hops=("Encounter", "Practitioner", "Organization"),
         branches=("found", "none"),
+        needs="Encounter.participant and Encounter.serviceProvider",
         candidates="""SELECT DISTINCT patient, (left(t, 4)::INT - shift)::VARCHAR || '-01-01' AS t_from,
                 (left(t, 4)::INT - shift + years)::VARCHAR || '-01-01' AS t_to
             FROM encounter, (VALUES (1, 0), (3, 0), (3, 1), (10, 0), (10, 4), (2, 40)) w(years, shift)
@@ -138,6 +141,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="conditions_without_order", code="H10", category="multi_hop", answer="set", tables=("condition", "cited_reason"),
         hops=("Condition", "MedicationRequest", "Condition"), branches=("some", "empty"),
+        needs="Condition.clinicalStatus",
         candidates="""SELECT DISTINCT patient, (left(t_own, 4)::INT - back)::VARCHAR || '-01-01' AS t_from,
                 (left(t_own, 4)::INT - back + years)::VARCHAR || '-01-01' AS t_to
             FROM condition, (VALUES (1, 0), (2, 0), (2, 1), (5, 2), (20, 10)) w(years, back)

@@ -122,6 +122,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="behind_latest_abnormal", code="H07", category="multi_hop", answer="record", tables=("specimen", "observation"),
         hops=("Observation", "Specimen", "DiagnosticReport"), branches=("found", "none"),
+        needs="Observation.referenceRange",
         candidates="""SELECT patient, code, min(display) AS label, left(t, 4) || '-01-01' AS t_from,
                 (left(t, 4)::INT + 1)::VARCHAR || '-01-01' AS t_to
             FROM observation WHERE value IS NOT NULL AND comparator IS NULL AND (low IS NOT NULL OR high IS NOT NULL)

@@ -60,6 +60,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="amount_given_in_stay", code="H08", category="multi_hop", answer="quantity", tables=("stay", "medication"),
         hops=("Encounter", "MedicationAdministration"), branches=("found", "none"),
+        needs="MedicationAdministration.context",
         candidates=f"""WITH given AS (SELECT m.patient, lower(m.drug) AS drug, m.dose_unit AS unit
                 FROM medication m JOIN stay s ON s.id = m.encounter
                 WHERE m.type = 'MedicationAdministration' AND m.dose IS NOT NULL AND m.drug IS NOT NULL
@@ -99,6 +100,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="discharge_after_longest_stay", code="H11", category="multi_hop", answer="code",
         tables=("stay", "condition"), hops=("Condition", "Encounter", "Encounter"), branches=("found", "none"),
+        needs="Encounter.hospitalization.dischargeDisposition",
         candidates=f"""SELECT c.patient, c.code, min(c.display) AS label, stay_class FROM condition c, {_CLASSES}
             WHERE c.code IS NOT NULL AND c.display IS NOT NULL AND c.encounter <> '' GROUP BY c.patient, c.code, stay_class""",
         truth="""WITH visit AS (SELECT a.task, e.id, e.ref, any_value(e.discharge) AS discharge, list(c.ref) AS conditions
