@@ -33,7 +33,21 @@ def loads(text: str | bytes) -> Json:
 
 
 def dumps(value: Json) -> str:
-    """Compact JSON text in the order given; a ``Decimal`` is printed digit for digit (``Decimal("1.10")`` -> ``1.10``)."""
+    """Compact JSON text in the order given; a ``Decimal`` is printed digit for digit (``Decimal("1.10")`` -> ``1.10``).
+
+    ValueError for NaN and Infinity.
+    """
+    try:
+        data = _encode(value)
+        if b"null" not in data:  # as which the encoder prints what is no number
+            return data.decode()
+    except (UnicodeError, TypeError, ValueError):  # what it refuses: lone surrogates, keys that are no text
+        pass
+    return _slowly(value)
+
+
+def _slowly(value: Json) -> str:
+    """As :func:`dumps`, one value at a time."""
     if isinstance(value, str):
         return encode_basestring(value)
     if isinstance(value, Decimal):
@@ -41,14 +55,9 @@ def dumps(value: Json) -> str:
     if isinstance(value, int):
         return _WORDS[value] if isinstance(value, bool) else str(value)
     if isinstance(value, dict):
-        # Most members are strings: they are written here, not by a call each.
-        members = [
-            f"{encode_basestring(str(key))}:{encode_basestring(item) if isinstance(item, str) else dumps(item)}"
-            for key, item in value.items()
-        ]
-        return "{" + ",".join(members) + "}"
+        return "{" + ",".join(f"{encode_basestring(str(key))}:{_slowly(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ",".join([dumps(item) for item in value]) + "]"
+        return "[" + ",".join(map(_slowly, value)) + "]"
     return json.dumps(value, allow_nan=False)
 
 
@@ -84,5 +93,6 @@ def _refuse(constant: str) -> Json:
 
 
 _WORDS = {True: "true", False: "false"}
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 _fast = msgspec.json.Decoder(float_hook=Decimal).decode
 _decode = json.JSONDecoder(parse_float=Decimal, parse_constant=_refuse).decode

@@ -59,11 +59,11 @@ def _issues(resource: dict[str, Json], text: str) -> Iterator[str]:
     for issue in _resource(resource, type, None):
         found = True
         yield issue
-    if found or type in UNMODELLED or _holds_unmodelled(resource):
+    if found or type in UNMODELLED:
         return
     # Every value has been looked at; what the models could add is about the shape, and shapes repeat.
     shape = _shape_of(resource)
-    if shape not in _SHAPES:
+    if shape not in _SHAPES and not _holds_unmodelled(resource):
         issues = list(_model_issues(type, text))
         if issues:
             yield from issues

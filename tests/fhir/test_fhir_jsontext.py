@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fhirtasks.fhir.jsontext import Json, dumps, loads, minify
+from fhirtasks.fhir.jsontext import Json, _slowly, dumps, loads, minify
 
 NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
 TEXTS = st.text(st.characters(codec="utf-8"))
@@ -83,3 +83,17 @@ def test_what_is_no_json(text: str) -> None:
         loads(text)
     with pytest.raises(ValueError):
         minify(text)
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.text() | st.decimals(allow_nan=False, allow_infinity=False)
+
+
+@given(st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4)))
+def test_the_fast_way_writes_what_the_slow_one_does(value: Json) -> None:
+    assert dumps(value) == _slowly(value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), [float("inf")], {"a": -float("inf")}])
+def test_what_is_no_number_is_refused(value: Json) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        dumps(value)
