@@ -152,6 +152,9 @@ def build(
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes; the bytes do not depend on it.", min=1)] = 1,
     tokenizer: Annotated[Path | None, typer.Option(help="A tokenizer folder, for token counts.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(help="Leave out episodes of more tokens, by --tokenizer.", min=1)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Build a release: sample, solve, replay, grade, deduplicate, filter, write. Run again to resume."""
@@ -181,6 +184,7 @@ def build(
         policy=policy,
         workers=workers,
         tokenizer=tokenizer,
+        max_tokens=max_tokens,
         extend=extend,
         rollouts=tuple(rollouts or ()),
         protocol=spoken,
@@ -232,12 +236,21 @@ def grade(
     tasks: Annotated[Path, typer.Option(help="A release folder, or a benchmark's task file.")],
     graph: OptionalGraph = None,
     mode: Annotated[str | None, typer.Option(help="Judge by clinical or compat rules; default the task's own.")] = None,
+    judge: Annotated[
+        str | None,
+        typer.Option(help="An OpenAI-compatible base URL: a model's opinion in a column; it decides nothing."),
+    ] = None,
+    judge_model: Annotated[str | None, typer.Option(help="The model's name at --judge.")] = None,
     as_json: Json = False,
 ) -> None:
     """Judge recorded transcripts, ours or anyone's."""
     from fhirtasks.evaluation.grade import grade_file
+    from fhirtasks.evaluation.judge import endpoint_judge
 
-    show(grade_file(tasks, episodes, graph, mode), as_json, grade_text)
+    if judge is None and judge_model is not None:
+        raise UserError("--judge-model needs --judge, the base URL of an OpenAI-compatible server.")
+    asked = None if judge is None else endpoint_judge(judge, judge_model)
+    show(grade_file(tasks, episodes, graph, mode, asked), as_json, grade_text)
 
 
 @app.command()

@@ -115,8 +115,16 @@ def grade_text(rows: list[dict[str, Any]]) -> str:
             for check in row["checks"]
             if not check["passed"]
         )
-        lines.append(f"{'pass' if row['passed'] else 'FAIL'}  {row['id']}  {failed}".rstrip())
+        thinks = ""
+        if "judge" in row:
+            thinks = {True: "  (judge: correct)", False: "  (judge: wrong)"}.get(
+                row["judge"]["correct"], "  (judge: ?)"
+            )
+        lines.append(f"{'pass' if row['passed'] else 'FAIL'}  {row['id']}  {failed}".rstrip() + thinks)
     lines.append(f"{sum(row['passed'] for row in rows)} of {len(rows)} passed")
+    if any("judge" in row for row in rows):
+        agreed = sum(row["judge"]["correct"] is row["passed"] for row in rows)
+        lines.append(f"the judge, who decides nothing, agrees on {agreed} of {len(rows)}")
     return "\n".join(lines)
 
 

@@ -15,17 +15,21 @@ from fhirtasks.episodes.text import parse, result_of
 from fhirtasks.episodes.transcripts import Transcript, transcript
 from fhirtasks.episodes.types import Episode, EpisodeStatus, Finish, Invalid, Message, Observation, Turn
 from fhirtasks.errors import UserError
+from fhirtasks.evaluation.judge import Judge
 from fhirtasks.evaluation.sources import open_tasks
 from fhirtasks.tasks.play import raws_of, replay_task
 from fhirtasks.tasks.types import Task
 
 
-def grade_file(tasks: Path, episodes: Path, graph: Path | None, mode: str | None) -> list[dict[str, Any]]:
+def grade_file(
+    tasks: Path, episodes: Path, graph: Path | None, mode: str | None, judge: Judge | None = None
+) -> list[dict[str, Any]]:
     """The verdict on every transcript of a JSONL file, in its order: ``id``, ``passed``, ``checks``.
 
     Each line holds ``id`` (or ``task_id``) and ``messages`` of role (``user``, ``assistant``, ``agent``) and content.
     A transcript without any assistant message fails ``completed``. UserError names the line of anything else that is
-    wrong: no JSON, no id, an unknown or repeated id, a message without role or content.
+    wrong: no JSON, no id, an unknown or repeated id, a message without role or content. With ``judge`` each has its opinion
+    as ``judge`` besides, which changes nothing else.
     """
     if mode not in (None, "clinical", "compat"):
         raise UserError(f"--mode is {mode!r}; it takes clinical or compat.")
@@ -44,7 +48,8 @@ def grade_file(tasks: Path, episodes: Path, graph: Path | None, mode: str | None
                 episode = replay_task(task, source.world(task), raws_of(one.messages, task.protocol))
             verdict = source.grade(task, episode)
             checks = [{"name": check.name, "passed": check.passed, "detail": check.detail} for check in verdict.checks]
-            results.append({"id": task.id, "passed": verdict.passed, "checks": checks})
+            told = {"id": task.id, "passed": verdict.passed, "checks": checks}
+            results.append(told if judge is None else {**told, "judge": judge(task, episode).as_json()})
     return results
 
 

@@ -41,35 +41,42 @@ def without_thinking(text: str) -> str:
 
 def endpoint_policy(endpoint: str, model: str | None, *, transport: httpx.BaseTransport | None = None) -> Policy:
     """A policy that asks an OpenAI-compatible server; the key comes from OPENAI_API_KEY. UserError for a bad URL."""
-    try:
-        usable = httpx.URL(endpoint).scheme in ("http", "https")
-    except httpx.InvalidURL:
-        usable = False
-    if not usable:
-        raise UserError(
-            f"--endpoint is {endpoint!r}; give the base URL of an OpenAI-compatible server, such as http://host/v1."
-        )
-    if not model:
-        raise UserError("--endpoint needs --model, the model's name at that server.")
-    key = os.environ.get("OPENAI_API_KEY")
-    client = httpx.Client(
-        timeout=TIMEOUT_S, transport=transport, headers={"Authorization": f"Bearer {key}"} if key else {}
-    )
-    url = endpoint.rstrip("/") + "/chat/completions"
+    client, url = connect(endpoint, model, "--endpoint", "--model", transport)
 
     def policy(task: PublicTask, messages: Sequence[Message]) -> str:
         chat = wire(messages, arguments_as_text=True)
         body = {"model": model, "messages": chat, "temperature": 0, "max_tokens": MAX_TOKENS}
         if task.tools:
             body["tools"] = list(task.tools)
-        said = _ask(client, url, body)
+        said = ask(client, url, body)
         content = without_thinking(_content(said))
         return dumps({"content": content, "tool_calls": said.get("tool_calls") or []}) if task.tools else content
 
     return policy
 
 
-def _ask(client: httpx.Client, url: str, body: dict[str, Any]) -> dict[str, Any]:
+def connect(
+    endpoint: str, model: str | None, option: str, model_option: str, transport: httpx.BaseTransport | None = None
+) -> tuple[httpx.Client, str]:
+    """A client, and the URL to post chats to. UserError, in the words of these options, for a bad URL or no model."""
+    try:
+        usable = httpx.URL(endpoint).scheme in ("http", "https")
+    except httpx.InvalidURL:
+        usable = False
+    if not usable:
+        raise UserError(
+            f"{option} is {endpoint!r}; give the base URL of an OpenAI-compatible server, such as http://host/v1."
+        )
+    if not model:
+        raise UserError(f"{option} needs {model_option}, the model's name at that server.")
+    key = os.environ.get("OPENAI_API_KEY")
+    client = httpx.Client(
+        timeout=TIMEOUT_S, transport=transport, headers={"Authorization": f"Bearer {key}"} if key else {}
+    )
+    return client, endpoint.rstrip("/") + "/chat/completions"
+
+
+def ask(client: httpx.Client, url: str, body: dict[str, Any]) -> dict[str, Any]:
     """The message that an endpoint replies."""
     reason = ""
     for attempt in range(TRIES):

@@ -99,6 +99,7 @@ def command(options: Mapping[str, Any]) -> str:
     words = [" ".join(["$ fhirtasks build", *records, *first])]
     given = [("extend", "RELEASE")] * bool(options.get("extend"))
     given += [("tokenizer", "TOKENIZER")] * bool(options.get("tokenizer"))
+    given += [("max-tokens", str(options.get("max_tokens")))] * bool(options.get("max_tokens"))
     given += [("holdout", "HOLDOUTS")] * bool(options.get("holdouts"))
     given += [("policy", "POLICY")] * (options.get("policy") not in (None, read_policy(None).digest))
     given += [("rollouts", "TRANSCRIPTS")] * len(options.get("rollouts") or ())

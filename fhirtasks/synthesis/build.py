@@ -58,6 +58,8 @@ def build(config: BuildConfig, progress: Callable[[str], None] | None = None) ->
     holdouts = read_holdouts(config.holdouts, config.policy) if config.holdouts else None
     if config.tokenizer is not None:
         token_counter(config.tokenizer)
+    elif config.max_tokens is not None:
+        raise UserError("--max-tokens says how long an episode may be by a tokenizer; give --tokenizer too.")
     graph = sources = None
     if config.graph is not None:
         with open_graph(config.graph) as db:

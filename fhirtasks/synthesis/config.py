@@ -16,9 +16,10 @@ PATIENTS = 200
 class BuildConfig:
     """What to build. Without ``graph``, an embedded population of ``patients`` is made for it.
 
-    ``families`` are names or globs (none: all that speak the protocol); ``tokenizer`` is a tokenizer.json or its
-    folder. ``extend`` is the release that this one follows: where neither graph nor patients are given, its charts are
-    the records, where no families are, its own. ``rollouts`` are files of recorded transcripts of models.
+    ``families`` are names or globs (none: all that speak the protocol); ``tokenizer`` is a tokenizer.json or its folder, and
+    ``max_tokens`` how many tokens by it the messages of an episode may have. ``extend`` is the release that this one follows:
+    where neither graph nor patients are given, its charts are the records, where no families are, its own. ``rollouts`` are
+    files of recorded transcripts of models.
     """
 
     out: Path
@@ -33,6 +34,7 @@ class BuildConfig:
     policy: Path | None = None
     workers: int = 1
     tokenizer: Path | None = None
+    max_tokens: int | None = None
     extend: Path | None = None
     rollouts: tuple[Path, ...] = ()
 

@@ -32,7 +32,8 @@ def defaults(folder: Path | None) -> dict[str, Any]:
 
 
 def check_extension(config: BuildConfig, release: Release, decided: dict[str, Any]) -> None:
-    """UserError where the two cannot stand in one release: another mode, protocol or tokenizer; holdouts forgotten."""
+    """UserError where the two cannot stand in one release: another mode, protocol, tokenizer or budget; holdouts
+    forgotten."""
     theirs = release.manifest["options"]
     for name in ("mode", "protocol"):
         if decided[name] not in str(theirs.get(name)).split(", "):
@@ -45,6 +46,10 @@ def check_extension(config: BuildConfig, release: Release, decided: dict[str, An
             "with another --tokenizer: give that one" if theirs.get("tokenizer") else "no tokens: leave --tokenizer out"
         )
         raise UserError(f"{release.folder} counts {which}.")
+    if decided.get("max_tokens") != theirs.get("max_tokens"):
+        budget = theirs.get("max_tokens")
+        which = "without --max-tokens: leave it out" if budget is None else f"with --max-tokens {budget}: give the same"
+        raise UserError(f"{release.folder} was built {which}.")
     if theirs.get("holdouts") and not config.holdouts:
         raise UserError(f"{release.folder} was built with holdouts: give them again by --holdout, or later ones.")
 

@@ -38,4 +38,5 @@ def options(
         "rollouts": list(rollouts),
         "seed": config.seed,
         "tokenizer": None if config.tokenizer is None else tokenizer_digest(config.tokenizer),
+        **({} if config.max_tokens is None else {"max_tokens": config.max_tokens}),
     }

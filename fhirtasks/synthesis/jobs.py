@@ -69,6 +69,7 @@ class MakeJob:
     holdouts: Holdouts | None
     tokenizer: Path | None
     standing: tuple[Path, ...] = ()
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ def make_partition(job: MakeJob, watch: Watch | None = None) -> int:
             open_world(job.world),
             matcher=matcher,
             count_tokens=counter,
+            max_tokens=job.max_tokens,
             known=contents_of(job.standing),
             watch=watch,
         )

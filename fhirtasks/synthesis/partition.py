@@ -29,6 +29,8 @@ DRAWS = 60
 """How often a family is asked for a case before a row's attempt is given up."""
 ROUNDS = 6
 """How many attempts a row has."""
+OVER_BUDGET = "over the token budget"
+"""The reason of an episode that is longer than the build allows."""
 _BUGS = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError)
 """What a family or an expert, anybody's, raises on records that it did not expect: the row is dropped and says so."""
 
@@ -73,10 +75,14 @@ def make(
     *,
     matcher: Matcher | None = None,
     count_tokens: Callable[[Episode], int] | None = None,
+    max_tokens: int | None = None,
     known: frozenset[str] = frozenset(),
     watch: Watch | None = None,
 ) -> Made:
-    """All rows of the partition that can be made on this world; contents whose hash is ``known`` are duplicates."""
+    """All rows of the partition that can be made on this world; contents whose hash is ``known`` are duplicates.
+
+    An episode of more than ``max_tokens`` by ``count_tokens`` is dropped and drawn again.
+    """
     watch = watch or Watch()
     made = Made()
     kept: dict[str, Trajectory] = {}
@@ -90,7 +96,7 @@ def make(
 
     pending = partition.rows
     for attempt in range(ROUNDS):
-        tried: list[tuple[PlannedRow, Task, Episode, str]] = []
+        tried: list[tuple[PlannedRow, Task, Episode, str, int | None]] = []
         again = []
         for row in pending:
             try:
@@ -111,23 +117,25 @@ def make(
             replayed = replay_task(task, world, episode.raws)
             watch.lap("replay")
             digest = hash_of(task.protocol, episode.messages)
+            tokens = count_tokens(episode) if count_tokens is not None else None
             watch.lap("hash")
             if replayed.messages != episode.messages:
                 drop(row, digest, "replay differs")
             elif digest in seen or digest in known:
                 drop(row, digest, "duplicate")
+            elif over_budget(tokens, max_tokens):
+                drop(row, digest, OVER_BUDGET)
             elif reason := held_out(matcher, task, episode):
                 drop(row, digest, reason)
             else:
                 seen.add(digest)
-                tried.append((row, task, episode, digest))
+                tried.append((row, task, episode, digest, tokens))
             watch.lap("filter")
-        truths = graders.truths([task for _, task, _, _ in tried], world)
-        for row, task, episode, digest in tried:
+        truths = graders.truths([task for _, task, *_ in tried], world)
+        for row, task, episode, digest, tokens in tried:
             verdict = graders.grade(task, episode, world, truths[task.id])
             if verdict.passed:
                 origin = provenance(task, world.fingerprint, partition.graph)
-                tokens = count_tokens(episode) if count_tokens is not None else None
                 kept[row.id] = Trajectory(task, episode, verdict, origin, digest, tokens)
                 if has_pair(digest):
                     paired[task.id] = truths[task.id]
@@ -161,6 +169,11 @@ def draw(row: PlannedRow, partition: Partition, world: World, attempt: int) -> T
         gold=sketch.gold, patients=sketch.patients, scenario=sketch.scenario, difficulty=sketch.difficulty,
         seed=row.seed,
     )  # fmt: skip
+
+
+def over_budget(tokens: int | None, most: int | None) -> bool:
+    """Whether an episode has more tokens than it may."""
+    return tokens is not None and most is not None and tokens > most
 
 
 def held_out(matcher: Matcher | None, task: Task, episode: Episode) -> str:

@@ -35,7 +35,7 @@ from fhirtasks.synthesis.jobs import (
     write_partition,
 )
 from fhirtasks.synthesis.merge import Merged, Part
-from fhirtasks.synthesis.partition import Drop, Made, forbidden, held_out
+from fhirtasks.synthesis.partition import OVER_BUDGET, Drop, Made, forbidden, held_out, over_budget
 from fhirtasks.synthesis.transcript_files import RolloutFile, lines_of
 from fhirtasks.tasks.codec import task_from_json
 from fhirtasks.tasks.play import raws_of, replay_task
@@ -58,6 +58,7 @@ class RolloutJob:
     out: Path
     holdouts: Holdouts | None
     tokenizer: Path | None
+    max_tokens: int | None = None
 
 
 @dataclass(slots=True)
@@ -233,12 +234,15 @@ def _judge(job: RolloutJob, played: list[_Played], made: Made, tally: _Tally) ->
                 _drop(made, tally, one.model, one.task, one.content, failed(verdict))
             failures[one.task.id].append((one.episode, verdict))
             continue
+        tokens = count(one.episode) if count is not None else None
+        if over_budget(tokens, job.max_tokens):
+            _drop(made, tally, one.model, one.task, one.content, OVER_BUDGET)
+            continue
         tally.passed[one.model] += 1
         tally.other_replies[one.model] += one.other_replies
         tally.cleaned[one.model].update(one.cleaned)
         origin = provenance(one.task, world.fingerprint, job.graph)
         origin |= {"model": one.model, "cleaned": ",".join(one.cleaned)}
-        tokens = count(one.episode) if count is not None else None
         kept.append(Trajectory(one.task, one.episode, verdict, origin, one.content, tokens))
     matcher = None if job.holdouts is None else matcher_of(job.holdouts)
     made.kept += kept

@@ -212,6 +212,7 @@ class Stages:
                 self.journal.path("partitions", f"rollouts-{file.digest[:16]}-{chunk:05d}.arrow"),
                 self.holdouts,
                 self.config.tokenizer,
+                self.config.max_tokens,
             )
             for file in self.rollouts
             for chunk in range(len(file.chunks))
@@ -234,6 +235,7 @@ class Stages:
                 self.holdouts,
                 self.config.tokenizer,
                 tuple(part.path for part in self.standing if part.split == partition.split),
+                self.config.max_tokens,
             )
             for partition, path in self.partitions
             if not path.exists()

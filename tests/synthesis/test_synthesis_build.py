@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,7 +185,13 @@ def test_a_missed_quota_fails_and_writes_nothing(graph: Path, tmp_path: Path, mo
     report = build(BuildConfig(tmp_path / "ds", graph, families=("latest_lab",), per_family=30, seed=51))
     assert not report.complete and report.kept == 0
     assert report.missed == ["latest_lab/tie in train: 0 of 2"]
-    assert report.families["latest_lab"]["branches"]["tie"] == {"quota": 2, "kept": 0, "native": 0, "overlaid": 0, "model": 0}
+    assert report.families["latest_lab"]["branches"]["tie"] == {
+        "quota": 2,
+        "kept": 0,
+        "native": 0,
+        "overlaid": 0,
+        "model": 0,
+    }
     assert set(report.dropped) == {"no case found"}
     assert list(tmp_path.iterdir()) == []
 
@@ -298,6 +305,16 @@ def test_tokens_are_counted_with_a_tokenizer(graph: Path, tmp_path: Path) -> Non
     for row in rows:
         assert row["tokens"] == sum(len(message["content"].split()) for message in row["messages"])
     assert "median tokens" in (tmp_path / "ds" / "README.md").read_text()
+    longest = read_manifest(tmp_path / "ds")["lengths"]["patient_age"]["tokens"]["longest"]
+    build(replace(config, out=tmp_path / "short", max_tokens=longest - 1))
+    manifest = read_manifest(tmp_path / "short")
+    assert manifest["dropped"]["over the token budget"] >= 1 and manifest["options"]["max_tokens"] == longest - 1
+    assert manifest["lengths"]["patient_age"]["tokens"]["longest"] < longest
+    assert f"--max-tokens {longest - 1}" in (tmp_path / "short" / "README.md").read_text(encoding="utf-8")
+    with pytest.raises(UserError, match="built with --max-tokens"):
+        build(replace(config, out=tmp_path / "more", extend=tmp_path / "short", graph=None))
+    with pytest.raises(UserError, match="give --tokenizer too"):
+        build(replace(config, out=tmp_path / "more", tokenizer=None, max_tokens=9))
     (tmp_path / "tokenizer" / "tokenizer.json").write_text("{}")
     with pytest.raises(UserError, match="no tokenizer"):
         build(config)

@@ -10,12 +10,12 @@ import pytest
 
 import graders
 from fhirtasks.benchmarks.heldout import HeldOut
-from fhirtasks.episodes.types import Message
+from fhirtasks.episodes.types import Episode, Message
 from fhirtasks.graph.world import World, write_world
 from fhirtasks.leakage.holdouts import Holdouts
 from fhirtasks.leakage.matcher import Matcher
 from fhirtasks.synthesis import partition as module
-from fhirtasks.synthesis.partition import ROUNDS, make
+from fhirtasks.synthesis.partition import OVER_BUDGET, ROUNDS, make
 from fhirtasks.synthesis.plan import Partition, plan_partitions, plan_quotas
 from fhirtasks.tasks.registry import families
 from fhirtasks.tasks.types import Check, Task, Verdict
@@ -63,6 +63,24 @@ def test_a_rejected_episode_is_dropped_and_drawn_again(world: World, monkeypatch
     assert len(made.kept) == 12
     (drop,) = made.dropped
     assert drop.reason == "graded: answer, evidence" and drop.content_hash not in {
+        row.content_hash for row in made.kept
+    }
+
+
+def characters(episode: Episode) -> int:
+    return sum(len(message.content) for message in episode.messages)
+
+
+def test_what_is_longer_than_the_budget_is_dropped_and_drawn_again(world: World) -> None:
+    part = plan("latest_lab", rows=24)
+    free = make(part, world, count_tokens=characters)
+    budget = sorted(row.tokens or 0 for row in free.kept)[12]
+    made = make(part, world, count_tokens=characters, max_tokens=budget)
+    assert made.kept and all(row.tokens is not None and row.tokens <= budget for row in made.kept)
+    assert [row.tokens for row in made.kept] == [characters(row.episode) for row in made.kept]
+    reasons = Counter(drop.reason for drop in made.dropped)
+    assert reasons[OVER_BUDGET] >= sum((row.tokens or 0) > budget for row in free.kept) > 0
+    assert {row.content_hash for row in free.kept if (row.tokens or 0) <= budget} <= {
         row.content_hash for row in made.kept
     }
 
