@@ -19,7 +19,7 @@ from fhirtasks.graph.world import World
 from fhirtasks.plugins import only
 from fhirtasks.tasks.types import Task, Verdict
 
-DOMAINS = ("labs", "patients", "questions", "referrals", "vitals")
+DOMAINS = ("fhir_agentbench", "labs", "patients", "questions", "referrals", "vitals")
 """Modules of this package; each has ``GRADERS``."""
 
 GROUP = "fhirtasks.graders"

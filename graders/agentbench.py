@@ -41,7 +41,7 @@ _YES = frozenset(("yes", "true"))
 _MARK = re.compile(r"the final answer is:?", re.IGNORECASE)
 _NUMBER = re.compile(r"([-+]?\d[\d,]*(?:\.\d*)?(?:e[-+]?\d+)?)\s*(?:[^\d\s].{0,20})?", re.IGNORECASE | re.DOTALL)
 _TIME = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[T ](\d{2}:\d{2}(?::\d{2})?).*)?", re.DOTALL)
-_CELL = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|([^\s\[\],'\"]+)")
+CELL = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"|([^\s\[\],'\"]+)")
 _MINUTE = 60.0
 
 
@@ -119,7 +119,7 @@ def _read(text: str) -> list[str]:
     try:
         told = loads(text)
     except (ValueError, RecursionError):
-        return [next(part for part in match.groups() if part is not None) for match in _CELL.finditer(text)]
+        return [next(part for part in match.groups() if part is not None) for match in CELL.finditer(text)]
     return cells(told)
 
 

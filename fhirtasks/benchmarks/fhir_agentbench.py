@@ -26,9 +26,9 @@ def held_out(source: str, number: int, row: Mapping[str, Any]) -> HeldOut:
     question, patient = _text(row, "question"), _text(row, "patient_fhir_id")
     if not question:
         raise UserError(f"{source}, row {number}: no text in 'question'; give the benchmark's table as published.")
-    values = _literal(row.get("val_dict"))
+    values = literal(row.get("val_dict"))
     subjects = _named(values, "patient_id")
-    resources = _literal(row.get("true_fhir_ids"))
+    resources = literal(row.get("true_fhir_ids"))
     evidence = [
         one
         for kind, ids in (resources.items() if isinstance(resources, Mapping) else ())
@@ -51,7 +51,7 @@ def _text(row: Mapping[str, Any], column: str) -> str:
     return "" if value is None else str(value).strip()
 
 
-def _literal(value: Any) -> Any:
+def literal(value: Any) -> Any:
     """A cell that holds JSON or, as printed by Python, a literal; an empty one is no value."""
     if not isinstance(value, str):
         return value

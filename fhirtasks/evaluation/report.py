@@ -10,8 +10,10 @@ from typing import Any
 
 from fhirtasks.benchmarks.medagentbench import reported_as
 from fhirtasks.episodes.types import Episode
+from fhirtasks.evaluation.sources import Benchmark
 from fhirtasks.tasks.floors import FLOORS
 from fhirtasks.tasks.types import Task, Verdict
+from graders.agentbench import Retrieval, means
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class EvaluationReport:
 
     policies: tuple[str, ...]
     outcomes: Mapping[str, Sequence[Outcome]]
-    benchmark: bool
+    benchmark: Benchmark | None
     sandbox: str = "embedded"
 
     def as_json(self) -> dict[str, Any]:
@@ -76,7 +78,9 @@ class EvaluationReport:
     def _policy(self, name: str) -> dict[str, Any]:
         outcomes = self.outcomes[name]
         found: dict[str, Any] = {"total": Score.of(outcomes).as_json(), "families": {}}
-        if self.benchmark:
+        if self.benchmark == "fhir_agentbench":
+            found["agentbench"] = agentbench(outcomes)
+        if self.benchmark == "medagentbench":
             # Query SR and Action SR, split as the benchmark reports them.
             for rate in ("query", "action"):
                 found[rate] = Score.of(one for one in outcomes if reported_as(one.task.id) == rate).as_json()
@@ -128,7 +132,12 @@ class EvaluationReport:
     def _notes(self, policy: str) -> str:
         found = self._policy(policy)
         lines = []
-        if self.benchmark:
+        if self.benchmark == "fhir_agentbench":
+            told = ", ".join(
+                f"{name.replace('_', ' ')} {100 * value:.2f}%" for name, value in found["agentbench"].items()
+            )
+            lines.append(f"as the benchmark reports, and by typed rules: {told}")
+        if self.benchmark == "medagentbench":
             rates = ", ".join(f"{name} {_percent_of(found[key])}" for name, key in _RATES)
             lines.append(f"as the benchmark reports: {rates}")
         if found["failed_checks"]:
@@ -142,6 +151,19 @@ class EvaluationReport:
 
 
 _RATES = (("SR", "total"), ("query SR", "query"), ("action SR", "action"))
+
+
+def agentbench(outcomes: Sequence[Outcome]) -> dict[str, float]:
+    """FHIR-AgentBench's figures: answer correctness, retrieval's recall, precision and F1; ``typed`` by our own rules.
+
+    Means over the judged questions; precision over those that have one, F1 of the two means, as the benchmark has it.
+    """
+    judged = [one.verdict for one in outcomes if one.verdict is not None]
+    measures = [dict(verdict.measures) for verdict in judged]
+    rows = [Retrieval(row["recall"], row.get("precision")) for row in measures]
+    share = {"answer_correctness": [float(one.passed) for one in judged], "typed": [row["typed"] for row in measures]}
+    found = {name: sum(values) / len(values) if values else 0.0 for name, values in share.items()}
+    return {name: round(value, 4) for name, value in (found | means(rows)).items()}
 
 
 def _grouped(outcomes: Iterable[Outcome], by: str) -> dict[str, list[Outcome]]:

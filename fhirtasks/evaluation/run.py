@@ -65,7 +65,11 @@ def evaluate(config: EvaluationConfig, progress: Progress | None = None) -> Eval
     _check(config, policies)
     prompting = Prompting(_text(config.prompt_template), _functions(config.functions), config.sandbox)
     with open_tasks(config.tasks, config.graph, config.split) as source:
-        if source.benchmark and "model" in policies and prompting.template is None:
+        if source.benchmark == "fhir_agentbench" and "expert" in policies:
+            raise UserError(
+                "No expert answers a benchmark's free questions: give --policy model, or a floor such as do-nothing."
+            )
+        if source.benchmark == "medagentbench" and "model" in policies and prompting.template is None:
             raise UserError(
                 "A benchmark's score depends on its prompt: give its files by --prompt-template and --functions."
             )

@@ -7,23 +7,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final, Literal, TypeAlias
 
 import graders
-from fhirtasks.benchmarks.medagentbench import read_tasks, to_task
+from fhirtasks.benchmarks import fhir_agentbench_tasks, medagentbench
 from fhirtasks.episodes.types import Episode
 from fhirtasks.errors import UserError
 from fhirtasks.graph.world import World, write_world_from_charts
 from fhirtasks.tasks.codec import task_from_json
 from fhirtasks.tasks.types import Task, Verdict
 
+Benchmark: TypeAlias = Literal["medagentbench", "fhir_agentbench"]
+
 
 @dataclass(slots=True)
 class TaskSet:
-    """Tasks and the worlds that they run on; ``benchmark`` is True for a public benchmark's file."""
+    """Tasks and the worlds that they run on; ``benchmark`` is the public benchmark whose file was given, if one was."""
 
     tasks: tuple[Task, ...]
-    benchmark: bool
+    benchmark: Benchmark | None
     _release: Path | None
     _folder: Path
     _worlds: dict[str, World] = field(default_factory=dict)
@@ -85,11 +87,15 @@ def _release(path: Path, split: str | None, temporary: Path) -> TaskSet:
     if not tasks:
         where = f" in the split {split!r}" if split else ""
         raise UserError(f"{path} holds no tasks{where}.")
-    return TaskSet(tuple(tasks), False, folder, temporary)
+    return TaskSet(tuple(tasks), None, folder, temporary)
 
 
 def _benchmark(path: Path, graph: Path | None, split: str | None, temporary: Path) -> TaskSet:
-    tasks = tuple(to_task(row) for row in read_tasks(path))
+    benchmark: Benchmark = "fhir_agentbench" if fhir_agentbench_tasks.is_table(path) else "medagentbench"
+    if benchmark == "fhir_agentbench":
+        tasks = tuple(fhir_agentbench_tasks.read_tasks(path))
+    else:
+        tasks = tuple(map(medagentbench.to_task, medagentbench.read_tasks(path)))
     if split is not None:
         raise UserError("--split is for releases; a benchmark's task file has no splits.")
     if graph is None:
@@ -101,10 +107,17 @@ def _benchmark(path: Path, graph: Path | None, split: str | None, temporary: Pat
     if lacking:
         world.close()
         raise UserError(
-            f"{graph} lacks {len(lacking)} of the {len(wanted)} patients of {path.name} (such as {lacking[0]}): load "
-            f"the benchmark's server into it, or for a dry run make charts with fhirtasks populate --patients-from."
+            f"{graph} lacks {len(lacking)} of the {len(wanted)} patients of {path.name} (such as {lacking[0]}): "
+            f"{_SOURCE[benchmark]}."
         )
-    return TaskSet(tasks, True, None, temporary, {task.split: world for task in tasks})
+    return TaskSet(tasks, benchmark, None, temporary, {task.split: world for task in tasks})
+
+
+_SOURCE: Final[dict[Benchmark, str]] = {
+    "medagentbench": "load the benchmark's server into it, or for a dry run make charts with fhirtasks populate --patients-from",
+    "fhir_agentbench": "load the MIMIC-IV demo on FHIR into it",
+}
+"""Where a benchmark's records come from."""
 
 
 def _world_of(release: Path, split: str, temporary: Path) -> World:
