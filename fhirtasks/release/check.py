@@ -111,6 +111,8 @@ def stated(row: dict[str, Any], split: str) -> tuple[Task | None, str | None]:
 def told(origin: str, found: dict[str, Any], task: Task) -> bool:
     """Whether a provenance says what there is to say of a row of this origin and task, wherever it was made."""
     wanted = provenance(task, str(found.get("world")), str(found.get("graph")))
+    if "sandbox" in wanted and isinstance(found.get("sandbox"), str):
+        wanted["sandbox"] = found["sandbox"]  # of another version: whether it says the same is what a replay shows
     if origin == "model":
         wanted |= {name: found[name] for name in ("model", "cleaned") if isinstance(found.get(name), str)}
         return found == wanted and wanted.keys() >= {"model", "cleaned"}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import re
+import signal
 from collections.abc import Mapping
 from datetime import datetime
 from functools import cache, lru_cache
@@ -26,6 +27,7 @@ _PATIENCE = 60.0
 """Seconds that a new session waits for a worker before TimeoutError: others are open and none is closed."""
 _CALLS = 1_000_000
 """Name look-ups and host calls of one session; the interpreter's own default would stop long episodes."""
+_FLOOD = "the code printed too much; print a small table"
 _FILE = re.compile(r'  File "<python-input-\d+>", line')
 
 
@@ -97,14 +99,21 @@ class EmbeddedSession:
         """Runs ``code`` with ``names`` bound (again) before it: each is given as JSON text, which is read inside, several
         times faster than handing values over. Never raises for anything that the code does.
 
-        After a run that was stopped for time or that broke the worker, every further run reports the same end.
+        After a run that was stopped for time or output, or that broke the worker, every further run reports the same end.
         """
         if self._broken is not None:
             return self._broken
         capture = Capture(self._limits)
+        worker = self._session.worker_pid  # asked now: during a run there is no answer
 
         def write(stream: Literal["stdout", "stderr"], text: str) -> None:
-            capture.write(text)
+            try:
+                capture.write(text)
+            except OverflowError:
+                # The interpreter goes on to its time limit whatever is raised here.
+                if worker is not None:
+                    os.kill(worker, signal.SIGKILL)
+                raise
 
         end: End = "ok"
         error = ""
@@ -114,15 +123,17 @@ class EmbeddedSession:
                 self._session.feed_run("\n".join(lines), inputs={"_given": dict(names)})
             self._session.feed_run(code, print_callback=write)
         except self._monty.MontyCrashedError as crash:
-            end = "time" if crash.timed_out else "crashed"
-            error = "the code was stopped" if crash.timed_out else "the interpreter broke"
+            end = "output" if capture.flooded else "time" if crash.timed_out else "crashed"
+            error = (
+                _FLOOD if capture.flooded else "the code was stopped" if crash.timed_out else "the interpreter broke"
+            )
         except (self._monty.MontyRuntimeError, self._monty.MontySyntaxError) as failure:
             end, error = self._failure(failure, capture)
         except UnicodeError:
             end, error = "exception", "SyntaxError: the code is not UTF-8 text"
         # Where a flood was stopped is chance, and so is the count at that moment.
         done = Execution(end, capture.text(), error, min(capture.printed, self._limits.printed + 1))
-        if not done.reproducible:
+        if not done.reproducible or capture.flooded:
             self._broken = done
         return done
 
@@ -134,7 +145,7 @@ class EmbeddedSession:
         text: str = failure.display()
         # The interpreter's own stop has no traceback: code that raises the same words does.
         if capture.flooded:
-            return "output", "the code printed too much; print a small table"
+            return "output", _FLOOD
         if text.startswith("TimeoutError: feed time limit exceeded"):
             return "time", f"the code ran for more than {self._limits.seconds:g} s; do less at once"
         if "MemoryError: memory limit exceeded" in text.rsplit("\n", 1)[-1]:

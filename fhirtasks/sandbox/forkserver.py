@@ -83,6 +83,11 @@ class CpythonSandbox:
             except queue.Empty:
                 return
 
+    @property
+    def processes(self) -> list[int]:
+        """The zygotes that are free."""
+        return [zygote.pid for zygote in self._idle.queue]
+
     def session(self, now: str, seed: str, limits: Limits | None = None) -> CpythonSession:
         """Runs whose clock stands at ``now`` (ISO 8601 with an offset) and whose randomness is ``seed``'s."""
         return CpythonSession(self._idle, now, seed, limits or Limits())
@@ -158,6 +163,10 @@ class _Zygote:
             self.close()
             raise refusal(said.removeprefix("refused ") or "the interpreter does not start")
         self._socket.settimeout(_GRACE)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def run(self, request: bytes, limits: Limits) -> Execution:
         """One run in a child. OSError or EOFError if the zygote broke: it is of no use any more."""

@@ -116,7 +116,6 @@ def test_there_is_nothing_to_escape_to(
 @pytest.mark.parametrize(
     "code, end",
     [
-        ("while True:\n  pass", "time"),
         ("rows = ['x']\nwhile True:\n  rows = rows + rows", "memory"),
         ("a = 'x' * 10**11", "memory"),
         ("print(9**9**9)", "memory"),
@@ -164,6 +163,7 @@ def test_a_flood_reads_the_same_wherever_it_was_stopped(box: EmbeddedSandbox) ->
 
 def test_nothing_of_other_processes_is_inherited(box: EmbeddedSandbox) -> None:
     """The workers live beside us: none of them may hold our environment open to the code, or our files."""
+    box.session(NOW, "seed", QUICK).close()
     before = set(os.listdir("/proc/self/fd"))
     session = box.session(NOW, "seed", QUICK)
     session.run("print(1)")
