@@ -10,24 +10,25 @@ from fhirtasks.tasks.questions.types import Question
 
 # (order, size): cohorts of 4 to 12 patients, each patient in one cohort of every order.
 _ORDERS = "(VALUES (1, 4), (2, 5), (3, 6), (4, 8), (5, 10), (6, 12)) s(mix, size)"
-_COHORT = f"""cohort AS (SELECT mix, block, arg_min(id, md5(id || mix)) AS patient, list(id ORDER BY id) AS members
-        FROM (SELECT id, mix, (row_number() OVER (PARTITION BY mix ORDER BY md5(id || mix)) - 1) // size AS block
-            FROM patient, {_ORDERS})
-        GROUP BY mix, block HAVING count(*) >= 4)"""
-_PATIENTS = "array_to_string(members, ', ') AS patients"
+_COHORT = f"""place AS (SELECT id, mix, (row_number() OVER (PARTITION BY mix ORDER BY md5(id || mix)) - 1) // size AS block
+            FROM patient, {_ORDERS}),
+        cohort AS (SELECT mix, block, arg_min(id, md5(id || mix)) AS patient, string_agg(id, ', ' ORDER BY id) AS patients,
+            count(*) AS size FROM place GROUP BY mix, block HAVING size >= 4)"""
+# Chosen while the rows are still narrow: what a cohort is asked about, some of all that there is.
+_SOME = "QUALIFY row_number() OVER (PARTITION BY mix, block ORDER BY md5({by} || mix || block)) <= {most}"
 
 
 def _held(table: str, code: str, label: str, where: str) -> str:
-    """Cohorts and codes: those that some members have, some of those that one has, and some that only a cohort beside has."""
+    """Cohorts and codes: those that some members have, fewer that one has, and some that only the cohort beside has."""
     return f"""WITH {_COHORT},
-        member AS (SELECT mix, block, patient, members, unnest(members) AS id FROM cohort),
-        held AS (SELECT m.mix, m.block, m.patient, m.members, x.{code} AS code, min(x.{label}) AS label,
-            count(DISTINCT m.id) AS n FROM member m JOIN {table} x ON x.patient = m.id WHERE {where} GROUP BY ALL),
-        beside AS (SELECT c.patient, c.members, h.code, h.label FROM cohort c
-            JOIN held h ON h.mix = c.mix AND h.block = c.block + 1
-            ANTI JOIN held o ON o.mix = c.mix AND o.block = c.block AND o.code = h.code)
-        SELECT patient, {_PATIENTS}, code, label FROM held WHERE n < len(members) AND (n > 1 OR md5(code || mix)[1] < '2')
-        UNION ALL SELECT patient, {_PATIENTS}, code, label FROM beside WHERE md5(code)[1] < '8'"""
+        held AS (SELECT mix, block, x.{code} AS code, min(x.{label}) AS label, count(DISTINCT p.id) AS n
+            FROM place p JOIN {table} x ON x.patient = p.id WHERE {where} GROUP BY ALL),
+        here AS (SELECT mix, block, code, label FROM held JOIN cohort USING (mix, block)
+            WHERE n < size AND (n > 1 OR md5(code || mix)[1] < '2') {_SOME.format(by="code", most=5)}),
+        beside AS (SELECT mix, block - 1 AS block, code, label FROM held h
+            ANTI JOIN held o ON o.mix = h.mix AND o.block = h.block - 1 AND o.code = h.code
+            {_SOME.format(by="code", most=2)})
+        SELECT patient, patients, code, label FROM cohort JOIN (FROM here UNION ALL FROM beside) USING (mix, block)"""
 
 
 # The time of a Condition is its own, else the start of its encounter; what tells of it is evidence too.
@@ -79,7 +80,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="cohort_top_diagnoses", code="G11c", category="aggregation", answer="set", tables=("condition",),
         hops=("Condition",), branches=("found",),
-        candidates=f"WITH {_COHORT} SELECT patient, {_PATIENTS}, k FROM cohort, (VALUES (1), (2), (3)) t(k)",
+        candidates=f"WITH {_COHORT} SELECT patient, patients, k FROM cohort, (VALUES (1), (2), (3)) t(k)",
         truth="""WITH counted AS (SELECT task, slots['k']::INT AS k, code, count(DISTINCT patient) AS n, list(ref) AS refs
                 FROM seen_condition WHERE code IS NOT NULL GROUP BY ALL),
             top AS (SELECT *, rank() OVER (PARTITION BY task ORDER BY n DESC) AS place FROM counted)
@@ -102,18 +103,18 @@ QUESTIONS: tuple[Question, ...] = (
         tables=("condition", "medication"), hops=("Condition", "Encounter", "MedicationRequest", "Medication"),
         branches=("some", "empty"), per_patient=12,
         candidates=f"""WITH {_COHORT},
-            had AS (SELECT DISTINCT patient, code, t FROM condition WHERE code IS NOT NULL AND display IS NOT NULL
-                AND length(t) >= 10),
+            had AS (SELECT patient, code, t, min(display) AS label FROM condition WHERE code IS NOT NULL AND display IS NOT NULL
+                AND length(t) >= 10 GROUP BY ALL),
             got AS (SELECT DISTINCT patient, lower(drug) AS drug, t FROM medication WHERE type = 'MedicationRequest'
                 AND drug IS NOT NULL AND length(t) >= 10),
-            follows AS (SELECT h.code, g.drug, days, count(DISTINCT h.patient) AS n FROM had h
+            follows AS (SELECT h.code, g.drug, days, min(h.label) AS label, count(DISTINCT h.patient) AS n FROM had h
                 JOIN got g ON g.patient = h.patient AND g.t >= h.t, (VALUES (7), (30), (365)) d(days)
                 WHERE left(g.t, 10)::DATE <= left(h.t, 10)::DATE + days::INT GROUP BY ALL),
             pair AS (SELECT * FROM follows WHERE n > 1 ORDER BY n DESC, md5(code || drug || days) LIMIT 90),
-            member AS (SELECT mix, block, patient, members, unnest(members) AS id FROM cohort),
-            here AS (SELECT DISTINCT m.mix, m.block, m.patient, m.members, h.code FROM member m JOIN had h ON h.patient = m.id)
-            SELECT h.patient, {_PATIENTS}, h.code, (SELECT min(display) FROM condition c WHERE c.code = h.code) AS label, p.drug,
-                p.days FROM here h JOIN pair p ON p.code = h.code""",
+            here AS (SELECT DISTINCT mix, block, code FROM place p JOIN had h ON h.patient = p.id),
+            chosen AS (SELECT mix, block, p.* FROM here JOIN pair p USING (code)
+                {_SOME.format(by="(code || drug || days)", most=6)})
+            SELECT patient, patients, code, label, drug, days FROM cohort JOIN chosen USING (mix, block)""",
         truth=f"""WITH had AS (SELECT c.task, c.patient, c.t, {_ONSET} AS refs FROM seen_condition c
                 WHERE c.code = c.slots['code'] AND length(c.t) >= 10),
             followed AS (SELECT h.task, h.patient, list_append(h.refs, m.ref) AS refs FROM had h
@@ -150,10 +151,11 @@ QUESTIONS: tuple[Question, ...] = (
                 ON p.id = l.patient AND length(p.birth_date) = 10),
             grouped AS (SELECT *, (row_number() OVER (PARTITION BY code, unit, size ORDER BY age, md5(patient || code)) - 1) // size
                 AS block FROM aged, (VALUES (6), (9), (12)) s(size)),
-            cohort AS (SELECT code, unit, min(label) AS label, list(patient ORDER BY patient) AS members FROM grouped
-                GROUP BY code, unit, size, block HAVING count(*) >= 6)
-            SELECT unnest(members) AS patient, array_to_string(members, ', ') AS patients, code, label, unit, years
-            FROM cohort, (VALUES (3), (8)) y(years)""",
+            cohort AS (SELECT code, unit, size, block, min(label) AS label, string_agg(patient, ', ' ORDER BY patient) AS patients
+                FROM grouped GROUP BY code, unit, size, block HAVING count(*) >= 6),
+            chosen AS (SELECT patient, code, unit, size, block, years FROM grouped, (VALUES (3), (8)) y(years)
+                QUALIFY row_number() OVER (PARTITION BY patient ORDER BY md5(patient || code || unit || size || years)) <= 4)
+            SELECT patient, patients, code, label, unit, years FROM chosen JOIN cohort USING (code, unit, size, block)""",
         truth="""WITH ranked AS (SELECT o.task, o.patient, o.ref, o.value, o.t,
                     rank() OVER (PARTITION BY o.task, o.patient ORDER BY o.t DESC) AS place
                 FROM seen_observation o WHERE o.code = o.slots['code'] AND o.unit = o.slots['unit'] AND o.value IS NOT NULL
@@ -186,13 +188,13 @@ QUESTIONS: tuple[Question, ...] = (
         name="cohort_survival", code="G13", category="aggregation", answer="number", tables=("condition", "death"),
         hops=("Condition", "Encounter", "Patient"), branches=("found",),
         candidates=f"""WITH {_COHORT},
-            member AS (SELECT mix, block, patient, members, unnest(members) AS id FROM cohort),
-            held AS (SELECT m.mix, m.block, m.patient, m.members, c.code, min(c.display) AS label, count(DISTINCT m.id) AS n,
+            held AS (SELECT mix, block, c.code, min(c.display) AS label, count(DISTINCT p.id) AS n,
                     count(DISTINCT d.patient) AS dead
-                FROM member m JOIN condition c ON c.patient = m.id LEFT JOIN death d ON d.patient = m.id
-                WHERE c.code IS NOT NULL AND c.display IS NOT NULL GROUP BY ALL)
-            SELECT patient, {_PATIENTS}, code, label, months FROM held, (VALUES (3), (6), (12), (60)) v(months)
-            WHERE n >= 3 AND dead >= 1""",
+                FROM place p JOIN condition c ON c.patient = p.id LEFT JOIN death d ON d.patient = p.id
+                WHERE c.code IS NOT NULL AND c.display IS NOT NULL GROUP BY ALL),
+            chosen AS (SELECT mix, block, code, label, months FROM held, (VALUES (3), (6), (12), (60)) v(months)
+                WHERE n >= 3 AND dead >= 1 {_SOME.format(by="(code || months)", most=5)})
+            SELECT patient, patients, code, label, months FROM cohort JOIN chosen USING (mix, block)""",
         truth=f"""WITH onset AS (SELECT c.task, c.t_now, c.slots['months']::INT AS months, c.patient, c.t, {_ONSET} AS refs,
                     rank() OVER (PARTITION BY c.task, c.patient ORDER BY left(c.t, 10)) AS place
                 FROM seen_condition c WHERE c.code = c.slots['code'] AND length(c.t) >= 10),
