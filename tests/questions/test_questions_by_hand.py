@@ -12,10 +12,12 @@ from fhirtasks.episodes.types import Finish
 from fhirtasks.fhir.jsontext import Json, dumps, loads
 from fhirtasks.graph.scenario import Scenario
 from fhirtasks.graph.world import World, write_world_from_charts
+from fhirtasks.tasks import questions
 from fhirtasks.tasks.play import play, replay_task
 from fhirtasks.tasks.types import Task
 from solvers import solver
 
+FAMILIES = {family.name: family for family in questions.FAMILIES}
 NOW = "2150-06-01T12:00:00-04:00"
 
 
@@ -170,3 +172,17 @@ def test_what_is_true_by_hand_is_what_is_found(
 def test_what_is_a_tie_or_has_no_meaning_is_not_asked(family: str, slots: dict[str, str], hospital: World) -> None:
     one = task(family, slots)
     assert graders.truths([one], hospital)[one.id] is None
+
+
+@pytest.mark.parametrize(
+    ("family", "element"),
+    [
+        ("vaccinated", "Immunization"),
+        ("icu_stays_within", "Encounter.partOf"),
+        ("time_to_result", "Observation.issued"),
+        ("same_specimen_ratio", "Observation.specimen"),
+    ],
+)
+def test_what_the_records_lack_is_named(family: str, element: str, hospital: World) -> None:
+    lacks = FAMILIES[family].missing(hospital)
+    assert lacks is not None and element in lacks
