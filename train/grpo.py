@@ -196,7 +196,7 @@ def _run(options: GrpoOptions, spec: FhirSpec, trainer: Any, metrics: Mapping[st
 
     return {
         "command": "grpo",
-        "options": {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()},
+        "options": {name: _plain(value) for name, value in asdict(options).items()},
         "protocol": spec.protocol,
         "processes": trainer.accelerator.num_processes,
         "dataset": dataset_record(spec.folder, options.dataset, options.revision),
@@ -222,3 +222,10 @@ def summary(run: Mapping[str, Any]) -> str:
         ]
     lines += [f"{alarm['name']}: {alarm['sentence']}" for alarm in run["alarms"]]
     return "\n".join(lines)
+
+
+def _plain(value: Any) -> Any:
+    """An option as JSON has it."""
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,146 @@
+"""Trains the probe's model: recall drills first, then whole episodes, the loss on what the assistant says.
+
+Both are measured in tokens, so the same release, seed, threads and machine give the same weights; minutes are only a limit, and
+where they end a run (``ended_by``), the weights depend on the machine's speed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Final
+
+from train.probe_data import batches, drills, tensors
+from train.probe_tokenizer import Encoded
+
+WARM_UP: Final = 50
+"""Steps in which the learning rate rises."""
+DECAY: Final = 0.5
+"""The share of a run after which the learning rate falls, to a fiftieth at its end."""
+_DRILLS: Final = 16
+"""Drills per step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How much to train: tokens of episodes, of a batch, of the longest episode, of the episodes at the start; of drills.
+
+    ``growth``: the share of the run in which the length of episodes grows; longer ones are cut between turns until then.
+    """
+
+    tokens: int
+    batch: int = 2048
+    rate: float = 2e-3
+    longest: int = 3400
+    shortest: int = 400
+    growth: float = 0.5
+    drill_tokens: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What a training run was. ``loss``: of the last hundred steps, nats per token that the assistant says."""
+
+    tokens: int
+    steps: int
+    seconds: float
+    first_loss: float
+    loss: float
+    ended_by: str
+
+
+def drill(model: Any, tokenizer: Any, training: Training, seed: int, device: str) -> float:
+    """Trains recall on random names and ids; returns the share of tokens recalled in the last step."""
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    exercises = drills(tokenizer, random.Random(f"drills {seed}"))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=training.rate, betas=(0.9, 0.95), weight_decay=0.01)
+    recalled, seen, step = 0.0, 0, 0
+    while seen < training.drill_tokens:
+        _set_rate(optimizer, training.rate * min(1.0, (step + 1) / 20))
+        some = [next(exercises) for _ in range(_DRILLS)]
+        ids = torch.tensor([ids for ids, _ in some], device=device)
+        due = torch.tensor([due for _, due in some], device=device)[:, 1:]
+        logits, wanted = _logits(model, ids, due, device)
+        _step(model, optimizer, cross_entropy(logits.float(), wanted))
+        recalled = (logits.argmax(-1) == wanted).float().mean().item()
+        seen, step = seen + ids.numel(), step + 1
+    return recalled
+
+
+def learn(
+    model: Any,
+    episodes: Sequence[Encoded],
+    training: Training,
+    *,
+    seed: int,
+    device: str,
+    seconds: float = float("inf"),
+    watch: Callable[[float, int, float], float] | None = None,
+) -> Learned:
+    """Trains on episodes until the tokens are used up or the seconds are over.
+
+    ``watch(elapsed, tokens, loss)`` is called after every step; the seconds that it returns do not count.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    optimizer = torch.optim.AdamW(model.parameters(), lr=training.rate, betas=(0.9, 0.95), weight_decay=0.01)
+    losses: list[float] = []
+    tokens, away, progress, started = 0, 0.0, 0.0, time.monotonic()
+
+    def limit() -> int:
+        share = min(1.0, progress / training.growth)
+        return round(training.shortest + share * max(0, training.longest - training.shortest))
+
+    for batch in batches(episodes, training.batch, limit, random.Random(f"batches {seed}")):
+        elapsed = time.monotonic() - started - away
+        progress = max(tokens / training.tokens, elapsed / seconds)
+        if progress >= 1:
+            break
+        falling = min(1.0, (1 - progress) / (1 - DECAY))
+        _set_rate(optimizer, training.rate * min((len(losses) + 1) / WARM_UP, max(falling, 0.02)))
+        ids, said = (one.to(device) for one in tensors(batch))
+        logits, wanted = _logits(model, ids, said[:, 1:], device)
+        loss = cross_entropy(logits.float(), wanted)
+        _step(model, optimizer, loss)
+        losses.append(loss.item())
+        tokens += ids.numel()
+        if watch is not None:
+            away += watch(elapsed, tokens, _mean(losses[-100:]))
+    used = time.monotonic() - started - away
+    ended_by = "tokens" if tokens >= training.tokens else "minutes"
+    torch.manual_seed(seed)
+    return Learned(tokens, len(losses), used, _mean(losses[:10]), _mean(losses[-100:]), ended_by)
+
+
+def _logits(model: Any, ids: Any, wanted: Any, device: str) -> tuple[Any, Any]:
+    """Logits of the tokens after each place, only where ``wanted``: (places, vocabulary), and the right tokens."""
+    import torch
+
+    mixed = torch.autocast("cuda", torch.bfloat16) if device == "cuda" else nullcontext()
+    with mixed:
+        states = model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1][wanted]
+        return model.lm_head(states), ids[:, 1:][wanted]
+
+
+def _step(model: Any, optimizer: Any, loss: Any) -> None:
+    import torch
+
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def _set_rate(optimizer: Any, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else float("nan")
