@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from fhirtasks.tasks.questions.types import Question
 
-_PAIRS = """SELECT patient, code, any_value(display) AS label, unit, one, other, left(t, 4) || '-01-01' AS t_from,
-        (left(t, 4)::INT + 1)::VARCHAR || '-01-01' AS t_to
-    FROM observation, (VALUES ('first', 'second'), ('first', 'last'), ('second', 'last'), ('second', 'third')) p(one, other)
-    WHERE value IS NOT NULL AND comparator IS NULL AND unit IS NOT NULL AND length(t) = 19
-    GROUP BY patient, code, unit, one, other, left(t, 4)"""
+_PAIRS = """SELECT DISTINCT patient, code, min(display) OVER (PARTITION BY patient, code) AS label, unit, one, other,
+        left(t, 4) || '-01-01' AS t_from, (left(t, 4)::INT + years)::VARCHAR || '-01-01' AS t_to
+    FROM observation, (VALUES ('first', 'second'), ('first', 'last'), ('second', 'last'), ('second', 'third')) p(one, other),
+        (VALUES (1), (6)) y(years)
+    WHERE value IS NOT NULL AND comparator IS NULL AND unit IS NOT NULL AND display IS NOT NULL AND length(t) = 19"""
 
 # Ranked from both ends; windows in which two results have one time are ties.
 _RANKED = """WITH ranked AS (SELECT a.task, o.ref, o.value, o.unit, o.t,
