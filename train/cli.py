@@ -97,3 +97,33 @@ def grpo(
     run = train_grpo(options)
     if int(os.environ.get("RANK", "0")) == 0:  # of several processes one speaks
         show(run, as_json, summary)
+
+
+@app.command()
+def probe(
+    release: Annotated[Path, typer.Argument(help="The release's folder.")],
+    preset: Annotated[str, typer.Option(help="cpu (two cores, half an hour) or gpu (one H200, eight minutes).")] = "cpu",
+    family: Annotated[
+        list[str] | None,
+        typer.Option("--families", help="A family to train on; repeat for more. The others are held out."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Keep the model, its tokenizer and probe.json here.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Limit of the whole run.", min=0.01)] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same model on the same machine.", min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """Make a small model on a release alone and see what it can do: does the release teach what it claims?"""
+    lacking = [name for name in ("torch", "transformers") if find_spec(name) is None]
+    if lacking:
+        raise UserError(f"The probe needs {', '.join(lacking)}: pip install torch transformers.")
+    from fhirtasks.printing import progress
+    from train.probe import device_of, preset_named
+    from train.probe import probe as run
+    from train.probe_report import as_text
+
+    chosen = preset_named(preset)
+    report = run(
+        release, chosen, families=tuple(family or ()), minutes=minutes, seed=seed,
+        device=device_of(preset, progress), out=out, progress=progress,
+    )  # fmt: skip
+    show(report.as_json(), as_json, as_text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any, Final
@@ -25,7 +26,9 @@ def play_tasks(
     A conversation longer than the model's positions is left, and so fails, as any agent's that never ends.
     """
     environments = [open_environment(task, source.world(task)) for task in tasks]
-    contexts = [_marked(tokenizer, environment.messages, task) for environment, task in zip(environments, tasks, strict=True)]
+    contexts = [
+        _marked(tokenizer, environment.messages, task) for environment, task in zip(environments, tasks, strict=True)
+    ]
     going = [place for place, environment in enumerate(environments) if not environment.done]
     while going:
         going = [place for place in going if len(contexts[place]) < LONGEST - LONGEST_MESSAGE]
@@ -61,14 +64,15 @@ def say(model: Any, tokenizer: Any, contexts: Sequence[Sequence[int]], device: s
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     said: list[list[int]] = [[] for _ in contexts]
     open_ = [True] * len(contexts)
-    cache = None
+    known: dict[str, Any] = {}
+    # transformers 5.24 renamed the argument.
+    parameters = inspect.signature(type(model.model).forward).parameters
+    cache = "cache" if "cache" in parameters else "past_key_values"
     mixed = torch.autocast("cuda", torch.bfloat16) if device == "cuda" else nullcontext()
     with torch.no_grad(), mixed:
         for _ in range(LONGEST_MESSAGE):
-            output = model.model(
-                input_ids=ids, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True
-            )
-            cache = output.past_key_values
+            output = model.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, **known)
+            known[cache] = output.past_key_values
             following = model.lm_head(output.last_hidden_state[:, -1]).argmax(-1)
             for place, token in enumerate(following.tolist()):
                 if open_[place] and token != end:

@@ -1,0 +1,265 @@
+"""The learnability probe: does a release teach what it claims? A model made from nothing but its rows answers.
+
+A tokenizer and a small decoder are made on the release, trained, and run as an agent on what training left out: other patients,
+other wordings, other families. What they reach stands beside the floors. Nothing is downloaded; a family that a model of this
+size learns from scratch is taught by its rows, while one that it does not learn may still teach a larger one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from fhirtasks.errors import UserError
+from fhirtasks.evaluation.report import Outcome
+from fhirtasks.evaluation.sources import TaskSet, open_tasks
+from fhirtasks.tasks.types import Task
+from train.probe_agent import play_tasks
+from train.probe_data import Row, Wordings, by_patient, held_out_wordings, read_rows, sampled
+from train.probe_model import Shape, make_model
+from train.probe_report import Learning, ProbeReport, Scored, floors_on, score
+from train.probe_run import Learned, Training, drill, learn
+from train.probe_tokenizer import END, PAD, Encoded, encode, make_tokenizer, text_of
+
+Progress = Callable[[str], None]
+
+HELD_OUT_SPLITS: Final = ("validation", "test")
+TOKENIZER_ROWS: Final = 2000
+"""Rows that the tokenizer is learned from."""
+TEMPLATE: Final = (
+    "{% for message in messages %}{% if message.role == 'assistant' %}<|assistant|>{% generation %}"
+    "{{ message.content }}<|end|>{% endgeneration %}{% else %}<|user|>{{ message.content }}<|end|>{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+"""The chat template of the saved model: the very tokens of :func:`train.probe_tokenizer.encode`, for the text protocol."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """The size of a probe. ``minutes`` limits the whole run; its shares go to training and to the learning curve.
+
+    ``families`` are trained on, where the release has them (none of them, or none named: all that it has); the release's
+    other families are the held-out ones. ``each``: tasks per family of held-out patients, wordings, families. ``marks``:
+    minutes after which figures are taken on the way. ``shares``: of the patients, for the learning curve.
+    """
+
+    shape: Shape
+    training: Training
+    minutes: float
+    families: tuple[str, ...] = ()
+    each: tuple[int, int, int] = (60, 30, 20)
+    reading: int = 16_384
+    marks: tuple[float, ...] = ()
+    shares: tuple[float, ...] = (1 / 16, 1 / 4, 1.0)
+    curve_tokens: int = 1_200_000
+    training_share: float = 0.55
+    curve_share: float = 0.2
+
+
+PRESETS: Final = {
+    "cpu": Preset(
+        Shape(), Training(8_000_000), 28.0,
+        ("latest_lab", "latest_lab_in_window", "magnesium_replacement", "patient_lookup"),
+    ),
+    "gpu": Preset(
+        Shape(512, 6, 1536), Training(2_000_000_000, batch=131_072, rate=1e-3, longest=7_800, shortest=1_000),
+        8.0, each=(100, 50, 25), reading=1_000_000, marks=(2.0, 4.0), curve_tokens=30_000_000, training_share=0.6,
+        curve_share=0.15,
+    ),
+}  # fmt: skip
+"""``cpu``: under 30 minutes on two cores. ``gpu``: 8 minutes on one H200."""
+
+
+def preset_named(name: str) -> Preset:
+    """One of :data:`PRESETS`. UserError for another name."""
+    if name not in PRESETS:
+        raise UserError(f"--preset is {name!r}; it takes {' or '.join(PRESETS)}.")
+    return PRESETS[name]
+
+
+def device_of(preset: str, progress: Progress) -> str:
+    """Where a preset runs. The GPU's preset goes on without a GPU, and says that its figures are then no GPU's."""
+    import torch
+
+    if preset != "gpu":
+        return "cpu"
+    if torch.cuda.is_available():
+        return "cuda"
+    progress("there is no GPU here: the preset runs on the CPU, within the same minutes")
+    return "cpu"
+
+
+def probe(
+    release: Path,
+    preset: Preset,
+    *,
+    families: Sequence[str] = (),
+    minutes: float | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    out: Path | None = None,
+    progress: Progress = lambda _: None,
+) -> ProbeReport:
+    """Trains and measures. ``out`` keeps model, tokenizer and report. UserError for a release that cannot be probed."""
+    started = time.monotonic()
+    minutes = preset.minutes if minutes is None else minutes
+    rows = read_rows(release)
+    trained = _trained_families(rows, families or preset.families)
+    mine = [row for row in rows if row.task.family in trained]
+    wordings = Wordings([row.task for row in mine])
+    kept_back = held_out_wordings([row.task for row in mine], wordings)
+    mine = [row for row in mine if (row.task.family, wordings.of(row.task)) not in kept_back]
+    tokenizer = make_tokenizer(
+        [(row.task.patients[0] if row.task.patients else "", [text_of(one, row.task.protocol) for one in row.messages])
+         for row in mine[:: max(1, len(mine) // TOKENIZER_ROWS)]]
+    )  # fmt: skip
+    episodes = [encode(tokenizer, row.task.family, row.messages, row.task.protocol) for row in mine]
+    progress(f"{len(mine):,} rows of {len(trained)} families, {sum(len(one.tokens) for one in episodes):,} tokens")
+
+    with ExitStack() as opened:
+        sources = _sources(release, opened)
+        asked = _questions(sources, trained, kept_back, wordings, preset.each)
+        floors = floors_on([task for some in asked.values() for task in some], sources)
+        start = make_model(preset.shape, tokenizer.get_vocab_size(), seed).to(device)
+        recalled = drill(start, tokenizer, preset.training, seed, device)
+        progress(f"drills: {recalled:.0%} of what is due is recalled")
+        weights = {name: tensor.clone() for name, tensor in start.state_dict().items()}
+
+        def measure(kinds: Sequence[str], each: int | None = None) -> list[Scored]:
+            start.eval()
+            found = []
+            for kind in kinds:
+                tasks = asked[kind] if each is None else sampled(asked[kind], each)
+                found += score(kind, _played(tasks, sources, start, tokenizer, preset.reading, device), floors)
+            start.train()
+            return found
+
+        marks: list[tuple[float, list[Scored]]] = []
+
+        def watch(_: float, tokens: int, loss: float) -> float:
+            since = (time.monotonic() - started) / 60
+            if len(marks) < len(preset.marks) and since >= preset.marks[len(marks)]:
+                marks.append((since, measure(["patients"], max(10, preset.each[0] // 5))))
+                progress(f"{since:.1f} minutes, {tokens:,} tokens, loss {loss:.3f}: {_brief(marks[-1][1])}")
+            return (time.monotonic() - started) - 60 * since
+
+        curve = [
+            _point(share, by_patient(mine, share), start, weights, tokenizer, preset, minutes, seed, device, measure)
+            for share in preset.shares
+        ]
+        for point in curve:
+            progress(f"{point.share:.1%} of the patients, {point.rows:,} rows: {_brief(point.scored)}")
+        start.load_state_dict(weights)
+        start.train()
+        learned = learn(
+            start, episodes, preset.training, seed=seed, device=device, watch=watch,
+            seconds=60 * minutes * preset.training_share,
+        )  # fmt: skip
+        progress(f"trained on {learned.tokens:,} tokens, loss {learned.loss:.3f}")
+        scored = measure(("patients", "wordings", "families"))
+    report = ProbeReport(
+        release=_digest_of(release), seed=seed, device=device, shape=asdict(preset.shape), families=trained,
+        rows=len(mine), patients=len({row.task.patients[:1] for row in mine}), vocabulary=tokenizer.get_vocab_size(),
+        episode_tokens=_lengths(episodes), recalled=recalled, learned=asdict(learned), scored=scored, curve=curve,
+        marks=marks, seconds=time.monotonic() - started,
+    )  # fmt: skip
+    if out is not None:
+        _save(out, start, tokenizer, report)
+    return report
+
+
+def _point(
+    share: float, rows: Sequence[Row], model: Any, weights: dict[str, Any], tokenizer: Any, preset: Preset,
+    minutes: float, seed: int, device: str, measure: Callable[[Sequence[str], int | None], list[Scored]],
+) -> Learning:  # fmt: skip
+    """One point of the learning curve: the same start and budget, the rows of a share of the patients."""
+    model.load_state_dict(weights)
+    model.train()
+    episodes = [encode(tokenizer, row.task.family, row.messages, row.task.protocol) for row in rows]
+    seconds = 60 * minutes * preset.curve_share / len(preset.shares)
+    training = replace(preset.training, tokens=preset.curve_tokens)
+    found: Learned = learn(model, episodes, training, seed=seed, device=device, seconds=seconds)
+    patients = len({row.task.patients[:1] for row in rows})
+    scored = measure(("patients",), max(10, preset.each[0] // 3))
+    return Learning(share, patients, len(rows), found.tokens, found.loss, scored)
+
+
+def _trained_families(rows: Sequence[Row], wanted: Sequence[str]) -> tuple[str, ...]:
+    there = {row.task.family for row in rows}
+    return tuple(sorted(there & set(wanted))) or tuple(sorted(there))
+
+
+def _sources(release: Path, opened: ExitStack) -> dict[str, TaskSet]:
+    """The held-out splits. UserError where the release has none."""
+    splits = [split for split in HELD_OUT_SPLITS if any((release / "rl").glob(f"{split}-*.parquet"))]
+    if not splits:
+        raise UserError(f"{release} has neither a validation nor a test split: build it from more patients.")
+    return {split: opened.enter_context(open_tasks(release, split=split)) for split in splits}
+
+
+def _questions(
+    sources: dict[str, TaskSet], trained: Sequence[str], kept_back: set[tuple[str, str]], wordings: Wordings,
+    each: tuple[int, int, int],
+) -> dict[str, list[Task]]:  # fmt: skip
+    """What is asked, by what was held out. All of it is about patients of whom training saw nothing."""
+    tasks = [task for source in sources.values() for task in source.tasks]
+    known = [task for task in tasks if task.family in trained]
+    unheard = [task for task in known if (task.family, wordings.of(task)) in kept_back]
+    heard = [task for task in known if (task.family, wordings.of(task)) not in kept_back]
+    other = [task for task in tasks if task.family not in trained]
+    kinds = {"patients": heard, "wordings": unheard, "families": other}
+    return {kind: sampled(some, count) for (kind, some), count in zip(kinds.items(), each, strict=True)}
+
+
+def _played(
+    tasks: Sequence[Task], sources: dict[str, TaskSet], model: Any, tokenizer: Any, reading: int, device: str
+) -> list[Outcome]:
+    outcomes = []
+    for split, source in sources.items():
+        some = [task for task in tasks if task.split == split]
+        outcomes += play_tasks(model, tokenizer, some, source, batch=reading, device=device)
+    return outcomes
+
+
+def _brief(scored: Sequence[Scored]) -> str:
+    return ", ".join(f"{one.family} {one.passed}/{one.n}" for one in scored if not one.case)
+
+
+def _lengths(episodes: Sequence[Encoded]) -> dict[str, dict[str, int]]:
+    """Tokens of an episode by family: median and longest."""
+    found: dict[str, list[int]] = {}
+    for episode in episodes:
+        found.setdefault(episode.family, []).append(len(episode.tokens))
+    return {
+        family: {"median": sorted(lengths)[len(lengths) // 2], "longest": max(lengths)}
+        for family, lengths in sorted(found.items())
+    }
+
+
+def _digest_of(release: Path) -> str:
+    import hashlib
+
+    try:
+        return hashlib.sha256((release / "manifest.json").read_bytes()).hexdigest()
+    except FileNotFoundError:
+        raise UserError(f"{release} has no manifest.json; give a release that fhirtasks build wrote.") from None
+
+
+def _save(out: Path, model: Any, tokenizer: Any, report: ProbeReport) -> None:
+    """Model and tokenizer as transformers loads them (for evaluate, sft and grpo), and ``probe.json``."""
+    from transformers import PreTrainedTokenizerFast
+
+    model.config.eos_token_id = model.generation_config.eos_token_id = tokenizer.token_to_id(END)
+    model.save_pretrained(out)
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, pad_token=PAD)
+    fast.chat_template = TEMPLATE
+    fast.save_pretrained(out)
+    partial = out / f".probe.{os.getpid()}.json"
+    partial.write_text(json.dumps(report.as_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(partial, out / "probe.json")
