@@ -21,7 +21,7 @@ from fhirtasks.evaluation.report import Outcome
 from fhirtasks.evaluation.sources import TaskSet, open_tasks
 from fhirtasks.tasks.types import Task
 from train.probe_agent import play_tasks
-from train.probe_data import Row, Wordings, by_patient, held_out_wordings, read_rows, sampled
+from train.probe_data import Row, Wordings, by_patient, held_out_wordings, patient_of, read_rows, sampled
 from train.probe_model import Shape, make_model
 from train.probe_report import Learning, ProbeReport, Scored, floors_on, score
 from train.probe_run import Learned, Training, drill, learn
@@ -116,7 +116,7 @@ def probe(
     kept_back = held_out_wordings([row.task for row in mine], wordings)
     mine = [row for row in mine if (row.task.family, wordings.of(row.task)) not in kept_back]
     tokenizer = make_tokenizer(
-        [(row.task.patients[0] if row.task.patients else "", [text_of(one, row.task.protocol) for one in row.messages])
+        [(patient_of(row.task), [text_of(one, row.task.protocol) for one in row.messages])
          for row in mine[:: max(1, len(mine) // TOKENIZER_ROWS)]]
     )  # fmt: skip
     episodes = [encode(tokenizer, row.task.family, row.messages, row.task.protocol) for row in mine]
@@ -165,7 +165,7 @@ def probe(
         scored = measure(("patients", "wordings", "families"))
     report = ProbeReport(
         release=_digest_of(release), seed=seed, device=device, shape=asdict(preset.shape), families=trained,
-        rows=len(mine), patients=len({row.task.patients[:1] for row in mine}), vocabulary=tokenizer.get_vocab_size(),
+        rows=len(mine), patients=len({patient_of(row.task) for row in mine}), vocabulary=tokenizer.get_vocab_size(),
         episode_tokens=_lengths(episodes), recalled=recalled, learned=asdict(learned), scored=scored, curve=curve,
         marks=marks, seconds=time.monotonic() - started,
     )  # fmt: skip
@@ -185,7 +185,7 @@ def _point(
     seconds = 60 * minutes * preset.curve_share / len(preset.shares)
     training = replace(preset.training, tokens=preset.curve_tokens)
     found: Learned = learn(model, episodes, training, seed=seed, device=device, seconds=seconds)
-    patients = len({row.task.patients[:1] for row in rows})
+    patients = len({patient_of(row.task) for row in rows})
     scored = measure(("patients",), max(10, preset.each[0] // 3))
     return Learning(share, patients, len(rows), found.tokens, found.loss, scored)
 

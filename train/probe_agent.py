@@ -38,8 +38,8 @@ def play_tasks(
                 environment = environments[place]
                 known = len(environment.messages)
                 environment.step(tokenizer.decode(tokens, skip_special_tokens=False))
-                contexts[place] += [*tokens, tokenizer.token_to_id(END)]
                 # The assistant's own message stands in the context as it was said.
+                contexts[place] += [tokenizer.token_to_id(ASSISTANT), *tokens, tokenizer.token_to_id(END)]
                 contexts[place] += _marked(tokenizer, environment.messages[known + 1 :], tasks[place])
         going = [place for place in going if not environments[place].done]
     outcomes = []
@@ -72,7 +72,7 @@ def say(model: Any, tokenizer: Any, contexts: Sequence[Sequence[int]], device: s
     with torch.no_grad(), mixed:
         for _ in range(LONGEST_MESSAGE):
             output = model.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True, **known)
-            known[cache] = output.past_key_values
+            known[cache] = getattr(output, cache)
             following = model.lm_head(output.last_hidden_state[:, -1]).argmax(-1)
             for place, token in enumerate(following.tolist()):
                 if open_[place] and token != end:

@@ -92,9 +92,9 @@ def held_out_wordings(tasks: Sequence[Task], wordings: Wordings) -> set[tuple[st
 
 def by_patient(rows: Sequence[Row], share: float) -> list[Row]:
     """The rows of this share of the patients, at least one patient; a smaller share is part of a greater one."""
-    patients = sorted({_patient(row.task) for row in rows}, key=_digest)
+    patients = sorted({patient_of(row.task) for row in rows}, key=_digest)
     kept = set(patients[: max(1, round(len(patients) * share))])
-    return [row for row in rows if _patient(row.task) in kept]
+    return [row for row in rows if patient_of(row.task) in kept]
 
 
 def sampled(tasks: Sequence[Task], each: int) -> list[Task]:
@@ -168,7 +168,8 @@ def drills(tokenizer: Any, rng: random.Random, length: int = 160) -> Iterator[tu
         yield ids[:length], due[:length]
 
 
-def _patient(task: Task) -> str:
+def patient_of(task: Task) -> str:
+    """The patient whom a task is about; one about nobody counts for itself."""
     return task.patients[0] if task.patients else task.id
 
 

@@ -29,6 +29,8 @@ _PIECE: Final = (
 _VARIABLE: Final = re.compile(rf"{UUID}|%[0-9A-F]{{2}}|[A-Z]?[0-9]{{2,}}|(?<![a-z])[A-Z]?[0-9]|\n")
 """What differs from record to record (a digit in ``hl7`` does not), and line ends."""
 
+_ENCODED: Final = ("%20", "%24", "%2B", "%2C", "%2F", "%3A", "%5C", "%7C")
+"""Signs that URLs encode."""
 _SHORTEST: Final = 6
 """Characters of a phrase."""
 _PATIENTS: Final = 20
@@ -116,7 +118,7 @@ def encode(tokenizer: Any, family: str, messages: Sequence[Message], protocol: P
 
 
 def _every_pair(times: int) -> Iterator[str]:
-    """Texts in which every pair of hexadecimal digits (with a dash, without) and of decimal digits is frequent."""
+    """Texts in which every pair of digits is frequent: hexadecimal with a dash and without, decimal; and encoded signs."""
     for start in range(256):
         digits = "".join(f"{(start + step) % 256:02x}" for step in range(16))
         uuid = "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
@@ -124,3 +126,4 @@ def _every_pair(times: int) -> Iterator[str]:
             yield uuid
     for _ in range(max(50, times // 10)):
         yield from (f" {number:02d}" for number in range(100))
+        yield from _ENCODED
