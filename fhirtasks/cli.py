@@ -150,6 +150,12 @@ def build(
     rollouts: Annotated[
         list[Path] | None, typer.Option(help="JSONL of a model's transcripts of these tasks; repeat for more.")
     ] = None,
+    test_families: Annotated[
+        list[str] | None, typer.Option("--test-families", help="Name or glob: asked in test alone; repeat for more.")
+    ] = None,
+    test_wordings: Annotated[
+        bool | None, typer.Option("--test-wordings/--no-test-wordings", help="Test has wordings of its own.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes; the bytes do not depend on it.", min=1)] = 1,
     tokenizer: Annotated[Path | None, typer.Option(help="A tokenizer folder, for token counts.")] = None,
     max_tokens: Annotated[
@@ -187,6 +193,8 @@ def build(
         max_tokens=max_tokens,
         extend=extend,
         rollouts=tuple(rollouts or ()),
+        test_families=tuple(given["test_families"] if test_families is None else test_families),
+        test_wordings=given["test_wordings"] if test_wordings is None else test_wordings,
         protocol=spoken,
     )
     report = build_release(config, progress=progress)

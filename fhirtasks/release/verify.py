@@ -148,7 +148,7 @@ def verify(
     done.sort(key=lambda part: (list(manifest["splits"]).index(part.job.split), part.job.first))
     failures += _whole(manifest, done, hashes)
     failures += _dropped(folder, manifest)
-    failures += _shared(folder)
+    failures += _shared(folder, manifest["options"])
     failures += check_lengths(manifest, [part.lengths for part in done])
     for one in check_documents(folder, manifest, drawn):
         if isinstance(one, Failure):
@@ -339,14 +339,23 @@ def _whole(manifest: dict[str, Any], done: list[Done], hashes: bool) -> Iterator
             yield Failure(problem, config="sft")
 
 
-def _shared(folder: Path) -> Iterator[Failure]:
-    """Patients and scenarios of two splits, known by their contents whatever their ids."""
+def _shared(folder: Path, options: dict[str, Any]) -> Iterator[Failure]:
+    """Patients and scenarios of two splits, known by their contents whatever their ids; families and wordings that are to be
+    asked in test alone, and are not."""
+    families, wordings = bool(options.get("test_families")), bool(options.get("test_wordings"))
     try:
-        for one in overlaps(folder, episodes=False):
-            problem = f"{' and '.join(one.splits)} share {one.number} {one.what}s by content, one is {one.example}"
+        for one in overlaps(folder, episodes=False, families=families, wordings=wordings):
+            if one.what in ("family", "wording") and "test" not in one.splits:
+                continue
+            problem = (
+                f"{' and '.join(one.splits)} share {one.number} {_MANY[one.what]} by content, one is {one.example}"
+            )
             yield Failure(problem, config="charts" if one.what == "patient" else "sft")
     except UserError:
         return  # a shard that cannot be read is a failure already
+
+
+_MANY = {"patient": "patients", "scenario": "scenarios", "family": "families", "wording": "wordings"}
 
 
 def _dropped(folder: Path, manifest: dict[str, Any]) -> Iterator[Failure]:

@@ -203,6 +203,9 @@ def _options(releases: Sequence[Release], holdouts: Holdouts | None) -> tuple[di
     held = _once(one.get("holdouts") for one in theirs)
     if holdouts is None and len(held) > 1:
         notes.append("the releases were built with different holdouts, or without: none are claimed for the whole")
+    kept_apart = {name: _once(one.get(name) for one in theirs) for name in ("test_families", "test_wordings")}
+    if any(len(apart) > 1 for apart in kept_apart.values()):
+        notes.append("the releases keep other families or wordings for test: the whole keeps none apart")
     families: dict[str, str] = {}
     for one in theirs:
         families |= one["families"]
@@ -216,6 +219,7 @@ def _options(releases: Sequence[Release], holdouts: Holdouts | None) -> tuple[di
         "protocol": protocols[0],
         "seed": None,
         "tokenizer": tokenizers[0] if len(tokenizers) == 1 else None,
+        **{name: apart[0] for name, apart in kept_apart.items() if len(apart) == 1 and apart[0]},
     }, notes
 
 

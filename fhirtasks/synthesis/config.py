@@ -19,7 +19,8 @@ class BuildConfig:
     ``families`` are names or globs (none: all that speak the protocol); ``tokenizer`` is a tokenizer.json or its folder, and
     ``max_tokens`` how many tokens by it the messages of an episode may have. ``extend`` is the release that this one follows:
     where neither graph nor patients are given, its charts are the records, where no families are, its own. ``rollouts`` are
-    files of recorded transcripts of models.
+    files of recorded transcripts of models. ``test_families`` (names or globs) are asked in the test split alone, which then
+    has no others; with ``test_wordings`` that split has wordings of its own.
     """
 
     out: Path
@@ -37,6 +38,8 @@ class BuildConfig:
     max_tokens: int | None = None
     extend: Path | None = None
     rollouts: tuple[Path, ...] = ()
+    test_families: tuple[str, ...] = ()
+    test_wordings: bool = False
 
 
 @dataclass(frozen=True, slots=True)

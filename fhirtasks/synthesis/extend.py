@@ -22,8 +22,11 @@ from fhirtasks.tasks.quotas import Quota
 
 
 def defaults(folder: Path | None) -> dict[str, Any]:
-    """What a build is asked for where nobody says so: mode, per_family, seed, protocol; those of the release that it extends."""
-    usual: dict[str, Any] = {"mode": "clinical", "per_family": 240, "seed": 0, "protocol": None}
+    """What a build is asked for where nobody says so: mode, per_family, seed, protocol, what test alone has; all of the release
+    that it extends."""
+    usual: dict[str, Any] = {
+        "mode": "clinical", "per_family": 240, "seed": 0, "protocol": None, "test_families": [], "test_wordings": False,
+    }  # fmt: skip
     if folder is None:
         return usual
     theirs = read_manifest(folder)["options"]
@@ -50,6 +53,10 @@ def check_extension(config: BuildConfig, release: Release, decided: dict[str, An
         budget = theirs.get("max_tokens")
         which = "without --max-tokens: leave it out" if budget is None else f"with --max-tokens {budget}: give the same"
         raise UserError(f"{release.folder} was built {which}.")
+    for name in ("test_families", "test_wordings"):
+        if decided.get(name) != theirs.get(name):
+            option = "--" + name.replace("_", "-")
+            raise UserError(f"{release.folder} keeps other families or wordings for test: leave {option} out.")
     if theirs.get("holdouts") and not config.holdouts:
         raise UserError(f"{release.folder} was built with holdouts: give them again by --holdout, or later ones.")
 

@@ -9,6 +9,7 @@ from fhirtasks.leakage.holdouts import Holdouts
 from fhirtasks.release.lengths import tokenizer_digest
 from fhirtasks.synthesis.config import PATIENTS, BuildConfig
 from fhirtasks.synthesis.earlier import Release
+from fhirtasks.synthesis.plan import held_out
 from fhirtasks.tasks.types import Family
 
 
@@ -38,5 +39,7 @@ def options(
         "rollouts": list(rollouts),
         "seed": config.seed,
         "tokenizer": None if config.tokenizer is None else tokenizer_digest(config.tokenizer),
+        **({"test_families": list(held_out(config, families))} if config.test_families else {}),
+        **({"test_wordings": True} if config.test_wordings else {}),
         **({} if config.max_tokens is None else {"max_tokens": config.max_tokens}),
     }

@@ -19,11 +19,12 @@ from fhirtasks.leakage.matcher import Matcher
 from fhirtasks.release.preference import Pair, has_pair, pairs
 from fhirtasks.release.privileged import teacher_texts
 from fhirtasks.release.rows import Trajectory, hash_of, message_texts, provenance
-from fhirtasks.synthesis.plan import Partition, PlannedRow
+from fhirtasks.synthesis.plan import TEST, Partition, PlannedRow
 from fhirtasks.tasks.play import play, replay_task
 from fhirtasks.tasks.registry import family as family_named
 from fhirtasks.tasks.seeds import rng
-from fhirtasks.tasks.types import Task
+from fhirtasks.tasks.types import Draft, Family, Task
+from fhirtasks.tasks.wording import reserved
 
 DRAWS = 60
 """How often a family is asked for a case before a row's attempt is given up."""
@@ -158,7 +159,7 @@ def draw(row: PlannedRow, partition: Partition, world: World, attempt: int) -> T
     random = rng(f"{row.seed}/{attempt}")
     for _ in range(DRAWS):
         sketch = family.sample(world, random, row.branch, partition.mode)
-        if sketch is not None:
+        if sketch is not None and _asked_here(sketch, family, partition):
             break
     else:
         return None
@@ -174,6 +175,11 @@ def draw(row: PlannedRow, partition: Partition, world: World, attempt: int) -> T
 def over_budget(tokens: int | None, most: int | None) -> bool:
     """Whether an episode has more tokens than it may."""
     return tokens is not None and most is not None and tokens > most
+
+
+def _asked_here(sketch: Draft, family: Family, partition: Partition) -> bool:
+    """Whether the draft's wording is one of its split's."""
+    return not partition.test_wordings or (sketch.wording in reserved(family.wordings)) == (partition.split == TEST)
 
 
 def held_out(matcher: Matcher | None, task: Task, episode: Episode) -> str:

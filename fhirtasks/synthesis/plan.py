@@ -5,18 +5,22 @@ A partition is a property of the release: how many there are, and which rows eac
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from fhirtasks.episodes.types import Mode, Protocol
+from fhirtasks.errors import UserError
 from fhirtasks.fhir.jsontext import canonical, content_hash
 from fhirtasks.release.features import SPLITS
+from fhirtasks.synthesis.config import BuildConfig
 from fhirtasks.tasks.quotas import Quota, allot
 from fhirtasks.tasks.seeds import task_id, task_seed
 from fhirtasks.tasks.types import Family
 
+TEST = "test"
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 LEAST_PATIENTS = 5
 """A split with fewer patients is left out."""
@@ -50,6 +54,8 @@ class Partition:
     graph: str
     after: str = ""
     """Digest of the release that this one extends: its rows' ids and draws are never used again."""
+    test_wordings: bool = False
+    """Whether the test split has wordings of its own, and the others have only the rest."""
 
     @cached_property
     def rows(self) -> tuple[PlannedRow, ...]:
@@ -125,14 +131,40 @@ def _side(place: float) -> str:
     return SPLITS[-1]
 
 
+def held_out(config: BuildConfig, families: Sequence[Family]) -> tuple[str, ...]:
+    """Names of the families that only the test split asks. UserError for a glob that fits none, or if none would be left."""
+    names = [family.name for family in families]
+    for glob in config.test_families:
+        if not fnmatch.filter(names, glob):
+            raise UserError(f"--test-families {glob!r} fits none of the families; there are: {', '.join(names)}.")
+    found = tuple(name for name in names if any(fnmatch.fnmatchcase(name, glob) for glob in config.test_families))
+    if len(found) == len(names) and found:
+        raise UserError("--test-families fits every family, so that none is left to train on; name fewer.")
+    if config.test_wordings:
+        few = [family.name for family in families if len(set(family.wordings)) < 2]
+        if few:
+            raise UserError(f"{few[0]} states fewer than two wordings; leave --test-wordings out, or that family.")
+    return found
+
+
 def plan_quotas(
-    families: Sequence[Family], per_family: int, splits: Sequence[str], supported: Callable[[Family, str], bool]
+    families: Sequence[Family],
+    per_family: int,
+    splits: Sequence[str],
+    supported: Callable[[Family, str], bool],
+    test_families: Sequence[str] = (),
 ) -> list[Quota]:
-    """Quotas of every family over the splits whose world supports it."""
+    """Quotas of every family over the splits whose world supports it.
+
+    With ``test_families`` the test split has these and no others, each family as many rows as it has there, or elsewhere, else.
+    """
     quotas = []
     for family in families:
-        shares = {split: SHARES[split] for split in splits if supported(family, split)}
-        quotas += allot([family], per_family, shares)
+        mine = [split for split in splits if not test_families or (split == TEST) == (family.name in test_families)]
+        shares = {split: SHARES[split] for split in mine if supported(family, split)}
+        rows = round(per_family * sum(SHARES[split] for split in mine)) if test_families else per_family
+        if shares:
+            quotas += allot([family], rows, shares)
     return quotas
 
 
@@ -145,6 +177,7 @@ def plan_partitions(
     seed: int,
     graph: str,
     after: str = "",
+    test_wordings: bool = False,
     rows: int = PARTITION_ROWS,
 ) -> list[Partition]:
     """The partitions of all splits, in the release's order."""
@@ -154,7 +187,7 @@ def plan_partitions(
         mine = tuple(quota for quota in quotas if quota.split == split)
         count = -(-sum(quota.rows for quota in mine) // rows)
         partitions += [
-            Partition(split, number, count, mine, versions, mode, protocol, seed, graph, after)
+            Partition(split, number, count, mine, versions, mode, protocol, seed, graph, after, test_wordings)
             for number in range(count)
         ]
     return partitions

@@ -20,7 +20,7 @@ from fhirtasks.synthesis.extend import carried, settled, still_wanted
 from fhirtasks.synthesis.jobs import MakeJob, WorldJob, make_partition, survey_world
 from fhirtasks.synthesis.journal import Journal
 from fhirtasks.synthesis.merge import Merged, Part, merge, missed
-from fhirtasks.synthesis.plan import LEAST_PATIENTS, Partition, plan_partitions, plan_quotas, split_patients
+from fhirtasks.synthesis.plan import LEAST_PATIENTS, Partition, held_out, plan_partitions, plan_quotas, split_patients
 from fhirtasks.synthesis.publish import stated_sources
 from fhirtasks.synthesis.rollouts import RolloutJob, account, replay_rollouts, write_tasks
 from fhirtasks.synthesis.standing import carry_drops, judge_standing, standing_jobs
@@ -122,11 +122,17 @@ class Stages:
             for name, lack in self.lacks[split].items():
                 if lack and name not in self.unsupported:
                     self._note(f"{name} has no rows in {split}: {lack}")
+        apart = held_out(self.config, self.families)
+        if apart:
+            self._note(f"asked in test alone: {', '.join(apart)}")
+        if self.config.test_wordings:
+            self._note("test has wordings of its own")
         self.quotas = plan_quotas(
             able,
             self.config.per_family,
             list(self.worlds),
             lambda family, split: not self.lacks[split][family.name] and (family.name, split) not in self.spared,
+            apart,
         )
         if self.extended is not None:
             self.quotas = settled(self.quotas, self.extended)
@@ -145,6 +151,7 @@ class Stages:
             seed=self.config.seed,
             graph=self.graph_fingerprint,
             after="" if self.extended is None else self.extended.digest,
+            test_wordings=self.config.test_wordings,
         )
         self.partitions = [
             (partition, self.journal.path("partitions", f"{partition.name}.arrow")) for partition in plan

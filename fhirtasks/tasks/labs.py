@@ -9,6 +9,7 @@ from fhirtasks.tasks import labs_orders as orders
 from fhirtasks.tasks import labs_queries as queries
 from fhirtasks.tasks.analytes import BY_KEY
 from fhirtasks.tasks.labs_charts import Deck, Lab, deck
+from fhirtasks.tasks.labs_wordings import instructions
 from fhirtasks.tasks.types import Branch, Family
 
 
@@ -29,6 +30,7 @@ def _branches(**weights: int) -> tuple[Branch, ...]:
 FAMILIES: tuple[Family, ...] = (
     Family(
         name="latest_lab_in_window",
+        wordings=instructions("latest_lab_in_window"),
         version="1",
         domain="labs",
         kind="query",
@@ -42,6 +44,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="mean_lab_in_window",
+        wordings=instructions("mean_lab_in_window"),
         version="1",
         domain="labs",
         kind="query",
@@ -55,6 +58,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="latest_lab",
+        wordings=instructions("latest_lab"),
         version="1",
         domain="labs",
         kind="query",
@@ -65,6 +69,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="magnesium_replacement",
+        wordings=instructions("magnesium_replacement"),
         version="1",
         domain="labs",
         kind="conditional",
@@ -79,6 +84,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="potassium_replacement",
+        wordings=instructions("potassium_replacement"),
         version="1",
         domain="labs",
         kind="conditional",
@@ -92,6 +98,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         name="a1c_reorder",
+        wordings=instructions("a1c_reorder"),
         version="1",
         domain="labs",
         kind="conditional",

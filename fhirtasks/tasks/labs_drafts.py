@@ -15,7 +15,7 @@ from fhirtasks.tasks import labs_plans as plans
 from fhirtasks.tasks.identity import describe
 from fhirtasks.tasks.labs_cases import PAGE, Case, Query, Reading
 from fhirtasks.tasks.labs_charts import HOUR, Deck, Lab, instant
-from fhirtasks.tasks.labs_wordings import WORDINGS, wording
+from fhirtasks.tasks.labs_wordings import WORDINGS, instructions, wording
 from fhirtasks.tasks.types import Draft
 
 TIES = ("highest", "lowest")
@@ -71,9 +71,8 @@ def draft(
         return None
     now = instant(case.now, case.offset)
     slots = {**named.slots, **outcome.slots}
-    instruction, context = wording(
-        family, rng.randrange(WORDINGS), query.mode, {**slots, "now": now, "patient": named.phrase}
-    )
+    number = rng.randrange(WORDINGS)
+    instruction, context = wording(family, number, query.mode, {**slots, "now": now, "patient": named.phrase})
     params: dict[str, str] = {}
     if query.mode == "compat":
         patient = {"patient": case.chart.patient, "mrn": named.slots["mrn"]}
@@ -94,6 +93,7 @@ def draft(
         patients=(case.chart.patient,),
         scenario=case.scenario,
         difficulty=difficulty,
+        wording=instructions(family)[number],
     )
 
 

@@ -25,6 +25,11 @@ _PARTS: dict[str, tuple[str, ...]] = {
 """The shared sentences that follow a family's own rules."""
 
 
+def instructions(family: str) -> tuple[str, ...]:
+    """The instructions of a family with their places open, by number."""
+    return tuple(own["instruction"] for own in _DATA["families"][family])
+
+
 def wording(family: str, number: int, mode: Mode, values: Mapping[str, str]) -> tuple[str, str]:
     """Instruction and context number ``number`` (below :data:`WORDINGS`) of a family, filled in.
 

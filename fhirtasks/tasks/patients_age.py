@@ -68,6 +68,7 @@ def sample(world: World, rng: random.Random, branch: str, mode: Mode) -> Draft |
         patients=(row.id,),
         params=params,
         scenario=scenario,
+        wording=wording.instruction,
     )
 
 
@@ -139,5 +140,6 @@ FAMILY = Family(
     ),
     sample=sample,
     missing=missing,
+    wordings=tuple(wording.instruction for wording in AGE),
     description="A patient's age in completed years at now.",
 )

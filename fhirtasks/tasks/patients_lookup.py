@@ -152,6 +152,7 @@ def sample(world: World, rng: random.Random, branch: str, mode: Mode) -> Draft |
         patients=() if branch == "not_found" else (row.id,),
         params=params,
         scenario=scenario,
+        wording=wording.instruction,
     )
 
 
@@ -202,5 +203,6 @@ FAMILY = Family(
     ),
     sample=sample,
     missing=missing,
+    wordings=tuple(wording.instruction for wording in LOOKUP),
     description="Report a patient's record number by exact name and birth date, or that nobody fits.",
 )

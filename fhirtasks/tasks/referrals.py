@@ -60,6 +60,7 @@ def sample(world: World, rng: random.Random, branch: str, mode: Mode) -> Draft |
         patients=(person.row.id,),
         params=params,
         scenario=person.scenario,
+        wording=wording.instruction,
     )
 
 
@@ -99,6 +100,7 @@ FAMILIES = (
         branches=(Branch("plain", 3), Branch(SPECIAL), Branch(NEAR_IDENTITY)),
         sample=sample,
         missing=missing,
+        wordings=tuple(wording.instruction for wording in REFERRAL),
         description="Order one referral with a given code, priority and verbatim note for the right patient.",
     ),
 )

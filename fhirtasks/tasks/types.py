@@ -70,6 +70,8 @@ class Draft:
     params: dict[str, str] = field(default_factory=dict)
     scenario: Scenario = field(default_factory=Scenario)
     difficulty: dict[str, Json] = field(default_factory=dict)
+    wording: str = ""
+    """The instruction with its places open: one of the family's ``wordings``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ class Family:
     """A kind of task. ``sample`` draws one for a branch or returns None if this draw found no case (it is asked again).
 
     ``missing`` names the resource or code that a world lacks, or returns None where the family can be sampled. Compat's
-    rules are those of the ``text`` protocol: another protocol has no compat tasks.
+    rules are those of the ``text`` protocol: another protocol has no compat tasks. ``wordings`` are the instructions that its
+    drafts name as theirs: a family that states two or more can be asked in other words in the test split.
     """
 
     name: str
@@ -98,6 +101,7 @@ class Family:
     modes: tuple[Mode, ...] = ("clinical", "compat")
     protocols: tuple[Protocol, ...] = ("text", "tools")
     description: str = ""
+    wordings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

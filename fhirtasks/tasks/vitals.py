@@ -72,6 +72,7 @@ def sample(world: World, rng: random.Random, branch: str, mode: Mode) -> Draft |
         patients=(person.row.id,),
         params=params,
         scenario=person.scenario,
+        wording=wording.instruction,
     )
 
 
@@ -105,6 +106,7 @@ FAMILIES = (
         branches=(*(Branch(band) for band in BANDS), Branch(NEAR_IDENTITY)),
         sample=sample,
         missing=missing,
+        wordings=tuple(wording.instruction for wording in BLOOD_PRESSURE),
         description="Write one blood pressure, as measured, to the right patient's record.",
     ),
 )

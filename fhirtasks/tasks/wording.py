@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fhirtasks.episodes.types import Mode
@@ -29,6 +30,12 @@ class Wording:
     def texts(self, mode: Mode, values: Mapping[str, str]) -> tuple[str, str]:
         """Instruction and context with their places filled."""
         return fill(self.instruction, values), fill(self.compat if mode == "compat" else self.clinical, values)
+
+
+def reserved(wordings: Sequence[str]) -> frozenset[str]:
+    """The wordings that only the test split asks in, where it has its own: a quarter, one at least, chosen by their hash."""
+    ordered = sorted(wordings, key=lambda one: hashlib.sha256(one.encode()).digest())
+    return frozenset(ordered[: max(1, len(ordered) // 4)])
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:

@@ -44,7 +44,7 @@ def family(question: Question) -> Family:
         name=question.name, version=question.version, domain="questions", kind="query",
         branches=tuple(Branch(name) for name in question.branches),
         sample=partial(_sample, question), missing=partial(_missing, question), modes=("clinical",), protocols=("code",),
-        description=f"{question.code} ({question.category}): {question.wordings[0]}",
+        description=f"{question.code} ({question.category}): {question.wordings[0]}", wordings=question.wordings,
     )  # fmt: skip
 
 
@@ -73,6 +73,7 @@ def drafted(question: Question, asked: Asked, truth: Truth, wording: str, openin
         now=asked.now, instruction=fill(wording, slots), context=context, slots=slots, gold=gold(question, truth),
         patients=asked.owners or permitted(slots),
         difficulty={"hops": len(question.hops), "types": len(set(question.hops)), "evidence": len(truth.evidence)},
+        wording=wording,
     )  # fmt: skip
 
 
