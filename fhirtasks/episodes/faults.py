@@ -12,15 +12,22 @@ from typing import Final
 
 from fhirtasks.episodes.types import Message
 from fhirtasks.fhir.jsontext import loads
+from fhirtasks.fhir.r4types import RESOURCE_TYPES
 
 MARKS: Final = ('"error":', '"hint":', "characters omitted of", "[output stopped:")
 """What the text of a reply to a faulty call holds at least one of."""
+
+NO_PATIENT: Final = "this server has no Patient "
+"""How the error begins that says so."""
 
 _CUT = re.compile(r"^\[(?:… [\d,]+ characters omitted of|output stopped:) ", re.MULTILINE)
 
 
 def faulty(reply: str) -> bool:
-    """Whether the reply tells of an error, of nothing found or printed (a hint), or of output that had to be cut."""
+    """Whether the reply tells of an error, of nothing printed (a hint), or of output that had to be cut.
+
+    That a type of R4 has no resource, or that there is no such patient, is a finding and no fault.
+    """
     if not any(mark in reply for mark in MARKS):
         return False
     try:
@@ -29,8 +36,12 @@ def faulty(reply: str) -> bool:
         return False
     if not isinstance(told, dict):
         return False
-    output = told.get("output")
-    return "error" in told or "hint" in told or (isinstance(output, str) and _CUT.search(output) is not None)
+    output, failure = told.get("output"), told.get("error")
+    if failure is not None:
+        return not str(failure).startswith(NO_PATIENT)
+    if "hint" in told:
+        return told.get("fetched") != 0 or told.get("type") not in RESOURCE_TYPES
+    return isinstance(output, str) and _CUT.search(output) is not None
 
 
 def faulty_turns(messages: Sequence[Message]) -> tuple[int, ...]:

@@ -29,11 +29,11 @@ MISNAMED: Final = {
     "MedicationAdministration": "Administration",
     "MedicationRequest": "MedicationOrder",
     "Observation": "LabResult",
-    "Patient": "Person",
+    "Patient": "Demographics",
     "Procedure": "Operation",
     "Specimen": "Sample",
 }
-"""What types are called by who does not know R4: by clinicians, or in DSTU2."""
+"""What types are called by who does not know R4: by clinicians, or in DSTU2. None of them is a type of R4."""
 
 _LOOKUP = re.compile(r'resources(?:\["(\w+)"\]|\.get\("(\w+)"(?:, \[\])?\))')
 _LOOP = re.compile(r"^(\s*for .*):$", re.MULTILINE)

@@ -13,12 +13,13 @@ import graders
 from fhirtasks.episodes.faults import faulty, faulty_turns
 from fhirtasks.episodes.types import Episode
 from fhirtasks.fhir.jsontext import dumps
+from fhirtasks.fhir.r4types import RESOURCE_TYPES
 from fhirtasks.graph.world import World
 from fhirtasks.release.rows import Trajectory, hash_of, provenance, sft_table, turns_table
 from fhirtasks.tasks.play import play, replay_task
 from fhirtasks.tasks.types import Task
 from solvers import solver
-from solvers.questions.recovery import EVERY, Stumble, broken, stumble
+from solvers.questions.recovery import EVERY, MISNAMED, Stumble, broken, stumble
 
 SAMPLE = (("value_ever_beyond", "True"), ("ever_diagnosed", "True"), ("drugs_ordered", "True"))
 
@@ -89,6 +90,19 @@ def test_the_faulty_message_is_in_prompts_and_never_a_completion(population: Wor
                 assert len(asked) == one["turn"]
 
 
+def test_a_patient_whom_nobody_knows_is_a_finding(population: World) -> None:
+    task = draw("value_ever_beyond", population, "true", 0)
+    unknown = replace(task, slots={**task.slots, "patient": "nobody"})
+    call = dumps({"content": "", "tool_calls": [{"name": "coverage", "arguments": {"patient": "nobody"}}]})
+    found = replay_task(unknown, population, [call])
+    assert "error" in found.messages[-1].content and faulty_turns(found.messages) == ()
+    assert faulty_turns(replay_task(task, population, [call]).messages) == (0,)
+
+
+def test_no_misnamed_type_is_one_of_r4() -> None:
+    assert set(MISNAMED) <= RESOURCE_TYPES and not {*MISNAMED.values()} & RESOURCE_TYPES
+
+
 def test_what_a_faulty_reply_is() -> None:
     for reply in (
         dumps({"error": "there is no tool 'x'"}),
@@ -102,6 +116,7 @@ def test_what_a_faulty_reply_is() -> None:
         dumps({"output": '{"error": "as a resource says"} "hint": characters omitted of'}),
         dumps({"output": "12"}),
         "[1]",
+        dumps({"type": "ImagingStudy", "fetched": 0, "hint": "the record has none"}),
         '"hint":',
         "",
     ):
