@@ -46,7 +46,8 @@ class Preset:
 
     ``families`` are trained on, where the release has them (none of them, or none named: all that it has); the release's
     other families are the held-out ones. ``each``: tasks per family of held-out patients, wordings, families. ``marks``:
-    minutes after which figures are taken on the way. ``shares``: of the patients, for the learning curve.
+    minutes after which figures are taken on the way. ``shares`` of the patients make the learning curve, whose last point
+    is the whole; a point's budget is the same share of the whole's, so that every row is read as often.
     """
 
     shape: Shape
@@ -56,10 +57,8 @@ class Preset:
     each: tuple[int, int, int] = (60, 30, 20)
     reading: int = 16_384
     marks: tuple[float, ...] = ()
-    shares: tuple[float, ...] = (1 / 16, 1 / 4, 1.0)
-    curve_tokens: int = 1_200_000
-    training_share: float = 0.55
-    curve_share: float = 0.2
+    shares: tuple[float, ...] = (1 / 16, 1 / 4)
+    training_share: float = 0.6
 
 
 PRESETS: Final = {
@@ -68,9 +67,8 @@ PRESETS: Final = {
         ("latest_lab", "latest_lab_in_window", "magnesium_replacement", "patient_lookup"),
     ),
     "gpu": Preset(
-        Shape(512, 6, 1536), Training(2_000_000_000, batch=131_072, rate=1e-3, longest=7_800, shortest=1_000),
-        8.0, each=(100, 50, 25), reading=1_000_000, marks=(2.0, 4.0), curve_tokens=30_000_000, training_share=0.6,
-        curve_share=0.15,
+        Shape(512, 6, 1536), Training(1_000_000_000, batch=131_072, rate=1e-3, usual=2_400, longest=7_800),
+        8.0, each=(100, 50, 25), reading=1_000_000, marks=(2.0, 4.0), training_share=0.5,
     ),
 }  # fmt: skip
 """``cpu``: under 30 minutes on two cores. ``gpu``: 8 minutes on one H200."""
@@ -149,20 +147,27 @@ def probe(
                 progress(f"{since:.1f} minutes, {tokens:,} tokens, loss {loss:.3f}: {_brief(marks[-1][1])}")
             return (time.monotonic() - started) - 60 * since
 
-        curve = [
-            _point(share, by_patient(mine, share), start, weights, tokenizer, preset, minutes, seed, device, measure)
-            for share in preset.shares
-        ]
-        for point in curve:
-            progress(f"{point.share:.1%} of the patients, {point.rows:,} rows: {_brief(point.scored)}")
-        start.load_state_dict(weights)
-        start.train()
-        learned = learn(
-            start, episodes, preset.training, seed=seed, device=device, watch=watch,
-            seconds=60 * minutes * preset.training_share,
-        )  # fmt: skip
+        def budget(share: float) -> tuple[Training, float]:
+            tokens = max(1, round(preset.training.tokens * share))
+            return replace(preset.training, tokens=tokens), 60 * minutes * preset.training_share * share
+
+        training, seconds = budget(1.0)
+        learned = learn(start, episodes, training, seed=seed, device=device, seconds=seconds, watch=watch)
         progress(f"trained on {learned.tokens:,} tokens, loss {learned.loss:.3f}")
         scored = measure(("patients", "wordings", "families"))
+        progress(f"{(time.monotonic() - started) / 60:.1f} minutes: {_brief(scored)}")
+        trained_weights = {name: tensor.clone() for name, tensor in start.state_dict().items()}
+        curve = []
+        for share in preset.shares:
+            few = by_patient(mine, share)
+            start.load_state_dict(weights)
+            training, seconds = budget(share)
+            some = [encode(tokenizer, row.task.family, row.messages, row.task.protocol) for row in few]
+            point = learn(start, some, training, seed=seed, device=device, seconds=seconds)
+            curve.append(_learning(share, few, point, measure(("patients",), max(10, preset.each[0] // 2))))
+            progress(f"{share:.1%} of the patients, {len(few):,} rows: {_brief(curve[-1].scored)}")
+        curve.append(_learning(1.0, mine, learned, [one for one in scored if one.kind == "patients"]))
+        start.load_state_dict(trained_weights)
     report = ProbeReport(
         release=_digest_of(release), seed=seed, device=device, shape=asdict(preset.shape), families=trained,
         rows=len(mine), patients=len({patient_of(row.task) for row in mine}), vocabulary=tokenizer.get_vocab_size(),
@@ -174,20 +179,9 @@ def probe(
     return report
 
 
-def _point(
-    share: float, rows: Sequence[Row], model: Any, weights: dict[str, Any], tokenizer: Any, preset: Preset,
-    minutes: float, seed: int, device: str, measure: Callable[[Sequence[str], int | None], list[Scored]],
-) -> Learning:  # fmt: skip
-    """One point of the learning curve: the same start and budget, the rows of a share of the patients."""
-    model.load_state_dict(weights)
-    model.train()
-    episodes = [encode(tokenizer, row.task.family, row.messages, row.task.protocol) for row in rows]
-    seconds = 60 * minutes * preset.curve_share / len(preset.shares)
-    training = replace(preset.training, tokens=preset.curve_tokens)
-    found: Learned = learn(model, episodes, training, seed=seed, device=device, seconds=seconds)
+def _learning(share: float, rows: Sequence[Row], learned: Learned, scored: list[Scored]) -> Learning:
     patients = len({patient_of(row.task) for row in rows})
-    scored = measure(("patients",), max(10, preset.each[0] // 3))
-    return Learning(share, patients, len(rows), found.tokens, found.loss, scored)
+    return Learning(share, patients, len(rows), learned.tokens, learned.loss, scored)
 
 
 def _trained_families(rows: Sequence[Row], wanted: Sequence[str]) -> tuple[str, ...]:

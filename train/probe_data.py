@@ -111,13 +111,15 @@ def batches(
 ) -> Iterator[list[tuple[Encoded, int]]]:
     """Endless batches of about ``tokens`` tokens: episodes, each with the length that ``limit`` leaves it.
 
-    Episodes of like length stand together, so that little is padded; one is cut between turns, never within.
+    ``limit`` is asked anew for every :data:`_POOL` of episodes. Episodes of like length stand together, so that little is
+    padded; one is cut between turns, never within.
     """
     assert any(episode.within(10**9) for episode in episodes), "batches need an episode with a turn"
     while True:
         order = rng.sample(range(len(episodes)), len(episodes))
         for start in range(0, len(order), _POOL):
-            pool = [(episodes[place], episodes[place].within(limit())) for place in order[start : start + _POOL]]
+            fits = limit()
+            pool = [(episodes[place], episodes[place].within(fits)) for place in order[start : start + _POOL]]
             pool = sorted((one for one in pool if one[1]), key=lambda one: one[1])
             cut: list[list[tuple[Encoded, int]]] = [[]]
             for one in pool:

@@ -18,7 +18,7 @@ from train.probe_tokenizer import Encoded
 
 WARM_UP: Final = 50
 """Steps in which the learning rate rises."""
-DECAY: Final = 0.5
+DECAY: Final = 0.4
 """The share of a run after which the learning rate falls, to a fiftieth at its end."""
 _DRILLS: Final = 16
 """Drills per step."""
@@ -26,17 +26,20 @@ _DRILLS: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """How much to train: tokens of episodes, of a batch, of the longest episode, of the episodes at the start; of drills.
+    """How much to train: tokens of episodes, of a batch; of drills before.
 
-    ``growth``: the share of the run in which the length of episodes grows; longer ones are cut between turns until then.
+    Episodes are at first cut between turns to ``shortest`` tokens; while ``growth`` of the run passes, that grows to ``usual``.
+    From then on one pool of episodes in ``whole`` is read up to ``longest``: a long page is dear and tells one number.
     """
 
     tokens: int
     batch: int = 2048
-    rate: float = 2e-3
-    longest: int = 3400
+    rate: float = 3e-3
     shortest: int = 400
-    growth: float = 0.5
+    usual: int = 1200
+    longest: int = 3400
+    whole: int = 3
+    growth: float = 0.35
     drill_tokens: int = 200_000
 
 
@@ -93,9 +96,13 @@ def learn(
     losses: list[float] = []
     tokens, away, progress, started = 0, 0.0, 0.0, time.monotonic()
 
+    chance = random.Random(f"lengths {seed}")
+
     def limit() -> int:
-        share = min(1.0, progress / training.growth)
-        return round(training.shortest + share * max(0, training.longest - training.shortest))
+        grown = min(1.0, progress / training.growth)
+        if grown == 1.0 and chance.random() * training.whole < 1:
+            return training.longest
+        return round(training.shortest + grown * (training.usual - training.shortest))
 
     for batch in batches(episodes, training.batch, limit, random.Random(f"batches {seed}")):
         elapsed = time.monotonic() - started - away
@@ -114,7 +121,6 @@ def learn(
             away += watch(elapsed, tokens, _mean(losses[-100:]))
     used = time.monotonic() - started - away
     ended_by = "tokens" if tokens >= training.tokens else "minutes"
-    torch.manual_seed(seed)
     return Learned(tokens, len(losses), used, _mean(losses[:10]), _mean(losses[-100:]), ended_by)
 
 

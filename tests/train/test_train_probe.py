@@ -153,6 +153,8 @@ def test_the_model_starts_leaning_towards_copying_and_drills_settle_it(tokenizer
     """Of a uniform guess over the vocabulary one in three thousand would be right."""
     model = make_model(Shape(), tokenizer.get_vocab_size(), 0)
     at_start = drill(model, tokenizer, replace(TINY, drill_tokens=1), 0, "cpu")
+    wide = make_model(Shape(512, 3, 512), tokenizer.get_vocab_size(), 0)
+    assert drill(wide, tokenizer, replace(TINY, drill_tokens=1), 0, "cpu") > 0.05
     later = drill(model, tokenizer, replace(TINY, drill_tokens=50_000), 0, "cpu")
     assert at_start > 0.05 and later > 0.6
 
@@ -253,9 +255,7 @@ def test_taught_means_that_the_lower_end_is_above_the_best_floor() -> None:
     assert scored(10, 3).taught and not scored(10, 6).taught and not scored(0, 0).taught
 
 
-SMALL = Preset(
-    Shape(128, 2, 128), replace(TINY, tokens=6_000), 10.0, each=(4, 2, 2), shares=(0.4, 1.0), curve_tokens=3_000
-)
+SMALL = Preset(Shape(128, 2, 128), replace(TINY, tokens=6_000), 10.0, each=(4, 2, 2), shares=(0.4,))
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +306,7 @@ def test_the_gpu_preset_takes_the_same_path_on_a_cpu(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(probe_agent, "LONGEST_MESSAGE", 16)
     preset = replace(
         preset_named("gpu"), shape=Shape(128, 6, 128), training=replace(TINY, tokens=3_000, drill_tokens=3_000),
-        each=(2, 1, 1), marks=(0.0,), shares=(1.0,), curve_tokens=1_500,
+        each=(2, 1, 1), marks=(0.0,), shares=(0.5,),
     )  # fmt: skip
     told = probe(release("text"), preset, minutes=5).as_json()
     assert told["families"] == ["patient_lookup", "record_blood_pressure"]
