@@ -26,8 +26,9 @@ else:
 
 _LATEST = """
 times = ["effectiveDateTime", "effectiveInstant", "effectivePeriod.start", "performedDateTime", "performedPeriod.start",
-         "occurrenceDateTime", "onsetDateTime", "onsetPeriod.start", "whenHandedOver", "authoredOn", "started",
-         "collection.collectedDateTime", "collection.collectedPeriod.start", "period.start", "recordedDate", "dateAsserted"]
+         "occurrenceDateTime", "onsetDateTime", "onsetPeriod.start", "whenHandedOver", "whenPrepared", "authoredOn", "started",
+         "collection.collectedDateTime", "collection.collectedPeriod.start", "receivedTime", "period.start", "recordedDate",
+         "dateAsserted"]
 days = {}
 for r in resources[q["type"]]:
     t = when(r, *times)

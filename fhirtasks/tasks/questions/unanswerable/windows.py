@@ -160,8 +160,8 @@ QUESTIONS: tuple[Question, ...] = (
         ),
         answer_note=(
             "Its day is the first of these that it has: effective[x], performed[x], occurrence[x], onset[x], whenHandedOver, "
-            "authoredOn, started, collection.collected[x], period, recordedDate, dateAsserted; of a period the start. Answer with "
-            "type date, or with none where no day can be told."
+            "whenPrepared, authoredOn, started, collection.collected[x], receivedTime, period, recordedDate, dateAsserted; of a "
+            "period the start. Answer with type date, or with none where no day can be told."
         ),
     ),
 )  # fmt: skip
