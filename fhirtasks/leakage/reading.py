@@ -14,6 +14,8 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final
 
+from fhirtasks.benchmarks import archives
+from fhirtasks.benchmarks.archives import members
 from fhirtasks.benchmarks.files import Heading, damaged, rows
 from fhirtasks.benchmarks.hub import is_hub, parse, unreachable
 from fhirtasks.benchmarks.kinds import Kind, encoding_of, is_packed, kind_of, opened
@@ -34,7 +36,8 @@ class Part:
     """Rows of one file. ``group`` is a row group of Parquet, [start, stop) its rows; of JSON lines they are bytes.
 
     ``path`` is a local path, or one of Hugging Face's file system if ``commit`` is given; ``name`` is relative to the
-    dataset. ``prose`` (a card, a script, a manifest) has neither config nor split nor rows.
+    dataset, ``member`` the file's name in the archive that ``path`` is, empty for a file of its own. ``prose`` (a card, a
+    script, a manifest) has neither config nor split nor rows.
     """
 
     path: str
@@ -48,6 +51,7 @@ class Part:
     group: int | None = None
     start: int = 0
     stop: int | None = None
+    member: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +102,11 @@ def _dataset(named: list[tuple[str, str]], commit: str | None, dataset: str | Pa
     parts: list[Part] = []
     unsearched: list[str] = []
     for path, name in named:
-        found = _parts(path, name, commit)
-        parts += found
-        if found is _NOTHING:
-            unsearched.append(name)
+        for member in _members(path, name, commit):
+            found = _parts(path, f"{name}/{member}" if member else name, commit, member)
+            parts += found
+            if found is _NOTHING:
+                unsearched.append(f"{name}/{member}" if member else name)
     if not parts:
         raise UserError(
             f"{dataset} holds no rows and no text; give a dataset with Parquet, Arrow, JSON, CSV or text files."
@@ -112,8 +117,20 @@ def _dataset(named: list[tuple[str, str]], commit: str | None, dataset: str | Pa
 _NOTHING: Final[list[Part]] = []
 
 
-def _parts(path: str, name: str, commit: str | None) -> list[Part]:
+def _members(path: str, name: str, commit: str | None) -> list[str]:
+    """The names of an archive's members; one empty name for any other file."""
     with open_file(path, commit, name) as raw:
+        try:
+            found = members(raw)
+        except archives.ERRORS as error:
+            raise damaged(name, error) from None
+        except Exception:  # a damaged packing is told of where the file is read
+            found = None
+    return [""] if found is None else found
+
+
+def _parts(path: str, name: str, commit: str | None, member: str) -> list[Part]:
+    with open_file(path, commit, name, member) as raw:
         packed = is_packed(raw.read(6))
         raw.seek(0)
         try:
@@ -125,8 +142,8 @@ def _parts(path: str, name: str, commit: str | None) -> list[Part]:
             return _NOTHING if head else []
         prose = kind in ("text", "xml") or (name.endswith(".json") and head.lstrip()[:1] == b"{")
         config, split = ("", "") if prose else _config_and_split(name)
-        whole = Part(path, name, config, split, kind, prose, encoding, commit)
-        if packed or (commit is not None and kind != "parquet"):
+        whole = Part(path, name, config, split, kind, prose, encoding, commit, member=member)
+        if packed or member or (commit is not None and kind != "parquet"):
             return [whole]
         if kind == "parquet":
             return _groups(whole, file)
@@ -169,8 +186,16 @@ def _config_and_split(name: str) -> tuple[str, str]:
 
 
 @contextmanager
-def open_file(path: str, commit: str | None, name: str) -> Iterator[IO[bytes]]:
-    """A file of this machine, or of the Hub at a commit; UserError if it cannot be opened or read."""
+def open_file(path: str, commit: str | None, name: str, member: str = "") -> Iterator[IO[bytes]]:
+    """A file of this machine, or of the Hub at a commit, or the member of such an archive; UserError if it cannot be read."""
+    if member:
+        with open_file(path, commit, name) as archive:
+            try:
+                with archives.member(archive, member) as inner:
+                    yield inner
+            except archives.ERRORS as error:
+                raise damaged(name, error) from None
+        return
     if commit is None:
         try:
             with Path(path).open("rb") as file:
@@ -191,7 +216,7 @@ def open_file(path: str, commit: str | None, name: str) -> Iterator[IO[bytes]]:
 
 def part_rows(part: Part) -> Iterator[Any]:
     """The rows of a part: dicts of tables, values of JSON, pieces of text."""
-    with open_file(part.path, part.commit, part.name) as raw:
+    with open_file(part.path, part.commit, part.name, part.member) as raw:
         if part.kind == "parquet" and part.stop is not None:
             yield from _stripe(part, raw)
             return

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
+import tarfile
+import zipfile
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -191,3 +194,35 @@ def test_a_resource_that_is_an_object_is_one_text() -> None:
     told = '{"resourceType":"Observation","valueQuantity":{"value":1.10},"on":"2020-01-02","x":"nan"}'
     assert row_texts(resource) == [("resource", told)]
     assert row_texts({"entry": [{"resource": resource}]}) == [("entry[0].resource", told)]
+
+
+def test_members_of_archives_are_read_as_files(tmp_path: Path) -> None:
+    lines = "".join(json.dumps(row) + "\n" for row in ROWS).encode()
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "rows.parquet", row_group_size=2)
+    packed = (tmp_path / "rows.parquet").read_bytes()
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("in/train.jsonl", lines)
+        archive.writestr("in/test.parquet", packed)
+        archive.writestr("in/x.bin", b"\x00\x01")
+    for name, mode in (("plain.tar", "w"), ("packed.tar.gz", "w:gz")):
+        with tarfile.open(tmp_path / name, mode) as tar:  # type: ignore[call-overload]
+            for inner, data in (("a/train.jsonl", lines), ("a/test.parquet", packed)):
+                entry = tarfile.TarInfo(inner)
+                entry.size = len(data)
+                tar.addfile(entry, io.BytesIO(data))
+    (tmp_path / "rows.parquet").unlink()
+    assert read(tmp_path) == {
+        f"{archive}/{folder}/{split}": ROWS
+        for archive, folder in (("all.zip", "in"), ("plain.tar", "a"), ("packed.tar.gz", "a"))
+        for split in ("train", "test")
+    }
+    assert find_parts(tmp_path).unsearched == ("all.zip/in/x.bin",)
+
+
+@pytest.mark.parametrize("cut", [60, 200])
+def test_a_cut_off_archive_is_refused(cut: int, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("train.jsonl", b'{"a":1}\n' * 40)
+    (tmp_path / "all.zip").write_bytes((tmp_path / "all.zip").read_bytes()[:cut])
+    with pytest.raises(UserError, match=r"all\.zip cannot be read"):
+        find_parts(tmp_path)
