@@ -32,6 +32,8 @@ Progress = Callable[[str], None]
 HELD_OUT_SPLITS: Final = ("validation", "test")
 TOKENIZER_ROWS: Final = 2000
 """Rows that the tokenizer is learned from."""
+DRILL_SHARE: Final = 0.1
+"""Of the minutes, at most, for the drills."""
 TEMPLATE: Final = (
     "{% for message in messages %}{% if message.role == 'assistant' %}<|assistant|>{% generation %}"
     "{{ message.content }}<|end|>{% endgeneration %}{% else %}<|user|>{{ message.content }}<|end|>{% endif %}{% endfor %}"
@@ -125,7 +127,8 @@ def probe(
         asked = _questions(sources, trained, kept_back, wordings, preset.each)
         floors = floors_on([task for some in asked.values() for task in some], sources)
         start = make_model(preset.shape, tokenizer.get_vocab_size(), seed).to(device)
-        recalled = drill(start, tokenizer, preset.training, seed, device)
+        seconds = 60 * minutes * DRILL_SHARE
+        recalled = drill(start, tokenizer, preset.training, seed=seed, device=device, seconds=seconds)
         progress(f"drills: {recalled:.0%} of what is due is recalled")
         weights = {name: tensor.clone() for name, tensor in start.state_dict().items()}
 

@@ -55,15 +55,17 @@ class Learned:
     ended_by: str
 
 
-def drill(model: Any, tokenizer: Any, training: Training, seed: int, device: str) -> float:
+def drill(
+    model: Any, tokenizer: Any, training: Training, *, seed: int, device: str, seconds: float = float("inf")
+) -> float:
     """Trains recall on random names and ids; returns the share of tokens recalled in the last step."""
     import torch
     from torch.nn.functional import cross_entropy
 
     exercises = drills(tokenizer, random.Random(f"drills {seed}"))
     optimizer = torch.optim.AdamW(model.parameters(), lr=training.rate, betas=(0.9, 0.95), weight_decay=0.01)
-    recalled, seen, step = 0.0, 0, 0
-    while seen < training.drill_tokens:
+    recalled, seen, step, started = 0.0, 0, 0, time.monotonic()
+    while seen < training.drill_tokens and time.monotonic() - started < seconds:
         _set_rate(optimizer, training.rate * min(1.0, (step + 1) / 20))
         some = [next(exercises) for _ in range(_DRILLS)]
         ids = torch.tensor([ids for ids, _ in some], device=device)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from tests.small_releases import release
 
@@ -23,6 +24,7 @@ pytest.importorskip("transformers", reason="needs the train extra")
 from fhirtasks.errors import UserError  # noqa: E402
 from fhirtasks.evaluation.sources import open_tasks  # noqa: E402
 from train import probe_agent  # noqa: E402
+from train.cli import app  # noqa: E402
 from train.probe import PRESETS, Preset, preset_named, probe  # noqa: E402
 from train.probe_agent import play_tasks, say  # noqa: E402
 from train.probe_data import (  # noqa: E402
@@ -152,10 +154,10 @@ def test_drills_ask_for_what_was_shown(tokenizer: Any) -> None:
 def test_the_model_starts_leaning_towards_copying_and_drills_settle_it(tokenizer: Any) -> None:
     """Of a uniform guess over the vocabulary one in three thousand would be right."""
     model = make_model(Shape(), tokenizer.get_vocab_size(), 0)
-    at_start = drill(model, tokenizer, replace(TINY, drill_tokens=1), 0, "cpu")
+    at_start = drill(model, tokenizer, replace(TINY, drill_tokens=1), seed=0, device="cpu")
     wide = make_model(Shape(512, 3, 512), tokenizer.get_vocab_size(), 0)
-    assert drill(wide, tokenizer, replace(TINY, drill_tokens=1), 0, "cpu") > 0.05
-    later = drill(model, tokenizer, replace(TINY, drill_tokens=50_000), 0, "cpu")
+    assert drill(wide, tokenizer, replace(TINY, drill_tokens=1), seed=0, device="cpu") > 0.05
+    later = drill(model, tokenizer, replace(TINY, drill_tokens=50_000), seed=0, device="cpu")
     assert at_start > 0.05 and later > 0.6
 
 
@@ -318,6 +320,17 @@ def test_what_cannot_be_probed_is_refused(tmp_path: Path) -> None:
         probe(tmp_path, SMALL)
     with pytest.raises(UserError, match="cpu or gpu"):
         preset_named("tpu")
+
+
+def test_the_command_prints_tables_or_one_json_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "cpu", replace(SMALL, shares=()))
+    monkeypatch.setattr(probe_agent, "LONGEST_MESSAGE", 8)
+    ran = CliRunner().invoke(app, ["probe", str(release("text")), "--families", "patient_lookup", "--json"])
+    assert ran.exit_code == 0
+    told = json.loads(ran.stdout)
+    assert told["families"] == ["patient_lookup"] and told["seed"] == 0 and told["curve"][0]["share"] == 1.0
+    with pytest.raises(UserError, match="cpu or gpu"):
+        CliRunner().invoke(app, ["probe", str(release("text")), "--preset", "tpu"], catch_exceptions=False)
 
 
 @pytest.mark.proof
