@@ -70,7 +70,7 @@ PRESETS: Final = {
     ),
     "gpu": Preset(
         Shape(512, 6, 1536), Training(1_000_000_000, batch=131_072, rate=1e-3, usual=2_400, longest=7_800),
-        8.0, each=(100, 50, 25), reading=1_000_000, marks=(2.0, 4.0), training_share=0.5,
+        8.0, each=(100, 50, 25), reading=300_000, marks=(2.0, 4.0), training_share=0.5,
     ),
 }  # fmt: skip
 """``cpu``: under 30 minutes on two cores. ``gpu``: 8 minutes on one H200."""

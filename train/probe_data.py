@@ -24,7 +24,7 @@ HELD_OUT_WORDINGS: Final = 8
 _FEW_VALUES: Final = 20
 """A slot with no more values than this chooses from a list; one with more names or measures something."""
 _POOL: Final = 128
-"""Episodes that are sorted by length at a time."""
+"""Episodes that are sorted by length at a time; more where a batch would hold most of them."""
 
 _PAIR = re.compile(r"-?[0-9a-f]{2}")
 
@@ -111,15 +111,16 @@ def batches(
 ) -> Iterator[list[tuple[Encoded, int]]]:
     """Endless batches of about ``tokens`` tokens: episodes, each with the length that ``limit`` leaves it.
 
-    ``limit`` is asked anew for every :data:`_POOL` of episodes. Episodes of like length stand together, so that little is
+    ``limit`` is asked anew for every pool of episodes. Episodes of like length stand together, so that little is
     padded; one is cut between turns, never within.
     """
     assert any(episode.within(10**9) for episode in episodes), "batches need an episode with a turn"
+    at_a_time = max(_POOL, tokens // 64)
     while True:
         order = rng.sample(range(len(episodes)), len(episodes))
-        for start in range(0, len(order), _POOL):
+        for start in range(0, len(order), at_a_time):
             fits = limit()
-            pool = [(episodes[place], episodes[place].within(fits)) for place in order[start : start + _POOL]]
+            pool = [(episodes[place], episodes[place].within(fits)) for place in order[start : start + at_a_time]]
             pool = sorted((one for one in pool if one[1]), key=lambda one: one[1])
             cut: list[list[tuple[Encoded, int]]] = [[]]
             for one in pool:
