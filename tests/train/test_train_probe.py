@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +20,7 @@ pytestmark = pytest.mark.train
 torch = pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("transformers", reason="needs the train extra")
 
+from fhirtasks.episodes.types import Protocol  # noqa: E402
 from fhirtasks.errors import UserError  # noqa: E402
 from fhirtasks.evaluation.sources import open_tasks  # noqa: E402
 from train import probe_agent  # noqa: E402
@@ -216,28 +216,28 @@ def test_greedy_messages_are_those_of_the_model_without_a_cache(tokenizer: Any, 
             known.append(token)
 
 
+@pytest.mark.parametrize("protocol", ["text", "tools", "code"])
 def test_the_agent_acts_in_the_environment_and_is_judged(
-    tokenizer: Any, rows: list[Row], monkeypatch: pytest.MonkeyPatch
+    protocol: Protocol, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the experts' messages put in its mouth it passes every task, and it was shown what they were shown."""
-    scripts: dict[str, Iterator[str]] = {
-        row.messages[0].content: iter([one.content for one in row.messages if one.role == "assistant"]) for row in rows
-    }
-    prompts = {tuple(tokenizer.encode(prompt).ids): script for prompt, script in scripts.items()}
-    contexts_seen: list[tuple[int, ...]] = []
+    """With the experts' messages put in its mouth it passes every task, and what it read is what training shows."""
+    rows = read_rows(release(protocol))
+    whole = [encode(tokenizer, row.task.family, row.messages, protocol).tokens for row in rows]
+    mine, end = tokenizer.token_to_id(SPECIAL[2]), tokenizer.token_to_id(SPECIAL[3])
 
     def scripted(_: Any, __: Any, contexts: list[list[int]], ___: str) -> list[list[int]]:
-        end = tokenizer.token_to_id(SPECIAL[3])
-        contexts_seen.extend(tuple(context) for context in contexts)
-        return [tokenizer.encode(next(prompts[tuple(one[1 : one.index(end)])])).ids for one in contexts]
+        said = []
+        for context in contexts:
+            known = (*context, mine)
+            tokens = next(tokens for tokens in whole if tokens[: len(known)] == known)
+            said.append(list(tokens[len(known) : tokens.index(end, len(known))]))
+        return said
 
     monkeypatch.setattr(probe_agent, "say", scripted)
-    with open_tasks(release("text"), split="train") as source:
+    monkeypatch.setattr(probe_agent, "LONGEST", 10**6)  # the tokenizer is another release's
+    with open_tasks(release(protocol), split="train") as source:
         outcomes = play_tasks(None, tokenizer, source.tasks, source, batch=4000, device="cpu")
     assert len(outcomes) == len(rows) and all(outcome.passed for outcome in outcomes)
-    whole = {encode(tokenizer, row.task.family, row.messages, "text").tokens for row in rows}
-    for context in contexts_seen:
-        assert any(tokens[: len(context)] == context for tokens in whole), "training's tokens are the agent's"
 
 
 def test_wilsons_interval() -> None:
