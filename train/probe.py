@@ -142,13 +142,20 @@ def probe(
             return found
 
         marks: list[tuple[float, list[Scored]]] = []
+        told = [0.0]
 
         def watch(_: float, tokens: int, loss: float) -> float:
+            """A line every minute, figures at the marks; the seconds that figures took are no time of training."""
             since = (time.monotonic() - started) / 60
+            if since < told[-1] + 1 and (len(marks) == len(preset.marks) or since < preset.marks[len(marks)]):
+                return 0.0
+            told.append(since)
+            figures = ""
             if len(marks) < len(preset.marks) and since >= preset.marks[len(marks)]:
                 marks.append((since, measure(["patients"], max(10, preset.each[0] // 5))))
-                progress(f"{since:.1f} minutes, {tokens:,} tokens, loss {loss:.3f}: {_brief(marks[-1][1])}")
-            return (time.monotonic() - started) - 60 * since
+                figures = f": {_brief(marks[-1][1])}"
+            progress(f"{since:.1f} minutes, {tokens:,} tokens, loss {loss:.3f}{figures}")
+            return time.monotonic() - started - 60 * since
 
         def budget(share: float) -> tuple[Training, float]:
             tokens = max(1, round(preset.training.tokens * share))
