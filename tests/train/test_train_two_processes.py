@@ -27,13 +27,16 @@ HERE = Path(__file__).parent
 def launched(script: str, processes: int, out: Path, *arguments: str) -> dict[str, Any]:
     """What a script wrote that ran under ``accelerate launch`` with so many processes on CPU."""
     out.mkdir()
+    # accelerate starts several processes only by its multi-GPU launcher, which without a GPU makes processes on CPU (gloo).
+    kind = "--multi_gpu" if processes > 1 else "--cpu"
     command = [
-        sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_machines", "1", "--mixed_precision", "no",
+        sys.executable, "-m", "accelerate.commands.launch", kind, "--num_machines", "1", "--mixed_precision", "no",
         "--dynamo_backend", "no", "--num_processes", str(processes), "--main_process_port", "0",
         str(HERE / script), *arguments,
     ]  # fmt: skip
     environment = {
         **os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)]), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1",
+        "CUDA_VISIBLE_DEVICES": "",
     }  # fmt: skip
     run = subprocess.run(command, env=environment, cwd=out, capture_output=True, text=True, timeout=1500, check=False)
     assert run.returncode == 0, run.stderr[-4000:]
