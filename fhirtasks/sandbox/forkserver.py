@@ -195,7 +195,7 @@ class _Zygote:
         start = time.monotonic()
         wall = start + limits.seconds * _WALL + 0.5
         check = start + limits.seconds
-        late, killed, pid = False, 0.0, 0
+        late, killed, asked, pid = False, 0.0, False, 0
         poll = select.poll()
         poll.register(pipe, select.POLLIN)
         poll.register(self._socket, select.POLLIN)
@@ -217,6 +217,10 @@ class _Zygote:
             if killed:
                 if instant > killed + _GRACE:
                     raise EOFError
+                continue
+            if instant >= check and not pid and not asked:
+                self._socket.send(b"pid")
+                asked, check = True, instant + 0.01
                 continue
             used = _processor(pid) if instant >= check else 0.0
             late = instant >= check and not result.closed and (used >= limits.seconds or instant >= wall)

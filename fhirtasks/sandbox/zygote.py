@@ -1,9 +1,9 @@
 """The process that forks a child for every run. It holds the interpreter warm, and never sees what a run is about.
 
 It is started with an empty environment and speaks with the harness over one socket of messages: it says ``ready`` or
-``refused`` and why, is sent the length of a request with two descriptors (the request, the result pipe), answers with the
-child's pid and later with how it ended, and kills the child when it is told ``kill`` or when the harness is gone. Request and
-result pass it by: the child reads the one and writes the other, so nothing of a run is left for the next.
+``refused`` and why, is sent the length of a request with two descriptors (the request, the result pipe), answers with
+how the child ended, tells its ``pid`` when it is asked, and kills it when it is told ``kill`` or when the harness is gone.
+Request and result pass it by: the child reads the one and writes the other, so nothing of a run is left for the next.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from fhirtasks.sandbox import fixed, library, lockdown
 RESULT: Final = 3
 """The descriptor of a child's result pipe: the only one that is open besides 0, 1 and 2, which are /dev/null."""
 _FRAME: Final = 1 << 16
-_BALLAST: Final = 1 << 20
-"""Bytes that are set free once memory is short, so that this can be told."""
+_BALLAST: Final = mmap.mmap(-1, 1 << 20)
+"""What is set free once memory is short, so that this can be told."""
 
 
 def main(control: int) -> None:
@@ -76,13 +76,12 @@ def _prepare() -> int:
 
 
 def _serve(harness: socket.socket, fds: list[int], size: int, base: int) -> None:
-    """One run: forks, tells the pid, waits for the end or for the order to bring it about, tells how it ended."""
+    """One run: forks, waits for the end or for the order to bring it about, tells how it ended."""
     pid = os.fork()
     if pid == 0:
         _child(fds[0], fds[1], size, base)
     for fd in fds:
         os.close(fd)
-    harness.send(struct.pack("!ci", b"p", pid))
     watch = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(harness, select.POLLIN)
@@ -93,9 +92,12 @@ def _serve(harness: socket.socket, fds: list[int], size: int, base: int) -> None
         if watch in ready:
             break
         message = harness.recv(16)
-        gone = gone or not message
+        if message == b"pid":
+            harness.send(struct.pack("!ci", b"p", pid))
+            continue
         os.kill(pid, signal.SIGKILL)
-        if gone:
+        if not message:
+            gone = True
             poll.unregister(harness)
     os.close(watch)
     _, status, _ = os.wait4(pid, 0)
@@ -126,11 +128,9 @@ def _child(request: int, result: int, size: int, base: int) -> NoReturn:
 
 def _run(code: str, names: list[tuple[str, int]], data: bytes, out: TextIO) -> bytes:
     """Runs the code as the module ``__main__``; how it ended (``0`` well, ``1`` an exception, ``2`` no memory) and why."""
-    ballast = mmap.mmap(-1, _BALLAST)
     module = ModuleType("__main__")
     sys.modules["__main__"] = module
     module.__dict__["__builtins__"] = builtins
-    linecache.cache["code.py"] = (len(code), None, code.splitlines(True), "code.py")
     try:
         try:
             start = 0
@@ -148,12 +148,13 @@ def _run(code: str, names: list[tuple[str, int]], data: bytes, out: TextIO) -> b
                 return b"1SyntaxError: the code is not UTF-8 text"
             raise
     except MemoryError:
-        ballast.close()
+        _BALLAST.close()
         module.__dict__.clear()
         out.flush()
         return b"2"
     except BaseException as error:
         out.flush()
+        linecache.cache["code.py"] = (len(code), None, code.splitlines(True), "code.py")
         lines = traceback.TracebackException(type(error), error, _own(error)).format()
         return b"1" + "".join(lines).encode("utf-8", "backslashreplace")
     return b"0"
