@@ -105,8 +105,11 @@ def _read(root: str) -> mmap.mmap:
             os._exit(1)
     if os.waitpid(pid, 0)[1]:
         raise OSError("the standard library cannot be read")
-    memory = mmap.mmap(file, 0, prot=mmap.PROT_READ)
+    # Opened anew for reading: what one child could make writable, the next would import.
+    reading = os.open(f"/proc/self/fd/{file}", os.O_RDONLY)
     os.close(file)
+    memory = mmap.mmap(reading, 0, prot=mmap.PROT_READ)
+    os.close(reading)
     return memory
 
 

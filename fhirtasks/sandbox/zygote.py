@@ -32,8 +32,8 @@ from fhirtasks.sandbox import fixed, library, lockdown
 RESULT: Final = 3
 """The descriptor of a child's result pipe: the only one that is open besides 0, 1 and 2, which are /dev/null."""
 _FRAME: Final = 1 << 16
-_BALLAST: Final = mmap.mmap(-1, 1 << 20)
-"""What is set free once memory is short, so that this can be told."""
+_BALLAST: Final = mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+"""What is set free once memory is short, so that this can be told. Not shared: children would find each other's there."""
 
 
 def main(control: int) -> None:

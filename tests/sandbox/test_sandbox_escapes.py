@@ -164,6 +164,23 @@ def test_another_episodes_data_is_not_there(cpython: CpythonSandbox) -> None:
         assert mark.encode() not in memory
 
 
+def test_nothing_that_one_run_may_write_is_there_for_the_next(cpython: CpythonSandbox) -> None:
+    """The library's code is shared memory: no right to write it can be had. The rest is each run's own."""
+    for pid in cpython.processes:
+        for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            assert not (line.split()[1].endswith("s") and "w" in line.split()[1]), line
+    code = (
+        "import ctypes, sys\n"
+        "class Buffer(ctypes.Structure):\n"
+        "  _fields_ = [('start', ctypes.c_void_p), ('rest', ctypes.c_char * 200)]\n"
+        "memory = sys.meta_path[-1]._memory\nview = Buffer()\n"
+        "ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(memory), ctypes.byref(view), 0)\n"
+        "libc = ctypes.CDLL(None, use_errno=True)\n"
+        "print(libc.mprotect(ctypes.c_void_p(view.start), 4096, 3), ctypes.get_errno())"
+    )
+    assert run(cpython, code).output == "-1 13\n"
+
+
 def _memory(pid: int) -> bytes:
     """What the process may write to and read."""
     found = []
