@@ -46,11 +46,16 @@ def training(manifest: Manifest) -> dict[str, str]:
         "  that models make, and `mutant` and `check` say which, and what it trips.\n"
     )
     teacher = "\n- **Distillation**: `privileged` adds to every turn what a teacher that knows the outcome may see.\n"
+    faults = (
+        "\n  About one episode in eight makes a faulty call on purpose (an exception, a cut output, a wrong type or code) and puts\n"
+        "  it right: in `sft_turns` that call is in prompts and never a completion; in `sft` the verdict counts it (`faulty_turns`)."
+    )
     return {
         "trainers": "DPOConfig, DPOTrainer, SFTConfig, SFTTrainer" if paired else "SFTConfig, SFTTrainer",
         "dpo": pairs if paired else "",
         "dpo_about": about if paired else "",
         "distillation": teacher if told else "",
+        "faults": faults if manifest["options"]["protocol"] == "code" else "",
         "raw": '"FINISH([])"' if texts else '\'{"content": "", "tool_calls": []}\'',
     }
 
