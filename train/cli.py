@@ -117,8 +117,8 @@ def probe(
     if lacking:
         raise UserError(f"The probe needs {', '.join(lacking)}: pip install torch transformers.")
     from fhirtasks.printing import progress
-    from train.probe import device_of, preset_named
     from train.probe import probe as run
+    from train.probe_presets import device_of, preset_named
     from train.probe_report import as_text
 
     chosen = preset_named(preset)

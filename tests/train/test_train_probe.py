@@ -25,7 +25,7 @@ from fhirtasks.errors import UserError  # noqa: E402
 from fhirtasks.evaluation.sources import open_tasks  # noqa: E402
 from train import probe_agent  # noqa: E402
 from train.cli import app  # noqa: E402
-from train.probe import PRESETS, Preset, preset_named, probe  # noqa: E402
+from train.probe import probe  # noqa: E402
 from train.probe_agent import play_tasks, say  # noqa: E402
 from train.probe_data import (  # noqa: E402
     Row,
@@ -39,6 +39,7 @@ from train.probe_data import (  # noqa: E402
     tensors,
 )
 from train.probe_model import Shape, make_model  # noqa: E402
+from train.probe_presets import PRESETS, Preset, preset_named  # noqa: E402
 from train.probe_report import ProbeReport, Scored, as_text, wilson  # noqa: E402
 from train.probe_run import Training, drill, learn  # noqa: E402
 from train.probe_tokenizer import SPECIAL, Encoded, encode, make_tokenizer, text_of  # noqa: E402
