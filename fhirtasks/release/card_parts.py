@@ -47,8 +47,8 @@ def training(manifest: Manifest) -> dict[str, str]:
     )
     teacher = "\n- **Distillation**: `privileged` adds to every turn what a teacher that knows the outcome may see.\n"
     faults = (
-        "\n  About one episode in eight makes a faulty call on purpose (an exception, a cut output, a wrong type or code) and puts\n"
-        "  it right: in `sft_turns` that call is in prompts and never a completion; in `sft` the verdict counts it (`faulty_turns`)."
+        "\n  About one episode in eight makes a faulty call on purpose (an exception, a cut output, a wrong type or code) and\n"
+        "  puts it right: in `sft_turns` it is in prompts and never a completion; in `sft` the verdict counts it (`faulty_turns`)."
     )
     return {
         "trainers": "DPOConfig, DPOTrainer, SFTConfig, SFTTrainer" if paired else "SFTConfig, SFTTrainer",
