@@ -14,9 +14,9 @@ from fhirtasks.environments.spec import FhirSpec
 from fhirtasks.errors import UserError
 from fhirtasks.printing import progress
 from train.curriculum import read_curriculum, select
+from train.record import Reports, plain, reports
 
 Vllm = Literal["off", "colocate", "server"]
-Reports = Literal["auto", "none", "trackio"]
 SAMPLED: Final = 32
 """Tasks whose expert's episode is measured before the training begins."""
 
@@ -90,7 +90,7 @@ def make_trainer(options: GrpoOptions, spec: FhirSpec, rows: Any, **more: Any) -
     from trl import GRPOConfig
     from trl.chat_template_utils import add_response_schema
 
-    from train.models import load_tokenizer, start_from
+    from train.models import adapter_config, load_tokenizer, start_from
     from train.trainer import FhirTrainer
 
     state = PartialState()
@@ -114,7 +114,7 @@ def make_trainer(options: GrpoOptions, spec: FhirSpec, rows: Any, **more: Any) -
         "lr_scheduler_type": "constant", "beta": options.beta, "temperature": options.temperature,
         "chat_template_kwargs": {"enable_thinking": options.thinking},
         "use_vllm": options.vllm != "off", "vllm_gpu_memory_utilization": options.vllm_memory,
-        "report_to": _reports(options.report_to), "logging_steps": 1, "disable_tqdm": True,
+        "report_to": reports(options.report_to), "logging_steps": 1, "disable_tqdm": True,
         "save_strategy": "steps" if options.save_steps else "no", "save_steps": options.save_steps or 500,
         "use_cpu": not on_gpu, "bf16": on_gpu, "gradient_checkpointing": on_gpu,
     }  # fmt: skip
@@ -122,23 +122,8 @@ def make_trainer(options: GrpoOptions, spec: FhirSpec, rows: Any, **more: Any) -
         settings |= {"vllm_mode": options.vllm, "vllm_server_base_url": options.vllm_server}
     return FhirTrainer(
         start, spec, stop=options.stop_on_alarm, args=GRPOConfig(**settings | more), train_dataset=rows,
-        processing_class=tokenizer, peft_config=_adapter(options),
+        processing_class=tokenizer, peft_config=None if options.lora is None else adapter_config(options.lora),
     )  # fmt: skip
-
-
-def _adapter(options: GrpoOptions) -> Any:
-    if options.lora is None:
-        return None
-    from peft import LoraConfig
-
-    # The head is left out: TRL multiplies by its weight directly, so an adapter on it would never be trained.
-    return LoraConfig(
-        r=options.lora,
-        lora_alpha=2 * options.lora,
-        lora_dropout=0.0,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
 
 
 def _accumulation(options: GrpoOptions) -> int:
@@ -154,6 +139,10 @@ def _accumulation(options: GrpoOptions) -> int:
 
 
 def _check(options: GrpoOptions) -> None:
+    from train.record import PANELS, RUN
+
+    if any((options.out / name).exists() for name in (PANELS, RUN)):
+        raise UserError(f"{options.out} holds a run already; give --out a new folder.")
     if options.generations < 2:
         raise UserError("--generations is at least 2: a group of one has nothing to be compared with.")
     if options.vllm not in get_args(Vllm):
@@ -167,17 +156,6 @@ def _check(options: GrpoOptions) -> None:
             raise UserError(
                 "--vllm needs vLLM (pip install 'trl[vllm]', with a GPU); leave it out to generate without."
             )
-
-
-def _reports(chosen: Reports) -> list[str]:
-    """What TRL logs to: trackio, which works offline, where it is installed."""
-    if chosen not in get_args(Reports):
-        raise UserError(f"--report-to is {chosen!r}; it takes {', '.join(get_args(Reports))}.")
-    from transformers import is_trackio_available
-
-    if chosen == "trackio" and not is_trackio_available():
-        raise UserError("--report-to trackio needs trackio (pip install trackio), or take --report-to none.")
-    return ["trackio"] if chosen != "none" and is_trackio_available() else []
 
 
 def _fits(trainer: Any, task_ids: list[str]) -> None:
@@ -196,7 +174,7 @@ def _run(options: GrpoOptions, spec: FhirSpec, trainer: Any, metrics: Mapping[st
 
     return {
         "command": "grpo",
-        "options": {name: _plain(value) for name, value in asdict(options).items()},
+        "options": {name: plain(value) for name, value in asdict(options).items()},
         "protocol": spec.protocol,
         "processes": trainer.accelerator.num_processes,
         "dataset": dataset_record(spec.folder, options.dataset, options.revision),
@@ -222,10 +200,3 @@ def summary(run: Mapping[str, Any]) -> str:
         ]
     lines += [f"{alarm['name']}: {alarm['sentence']}" for alarm in run["alarms"]]
     return "\n".join(lines)
-
-
-def _plain(value: Any) -> Any:
-    """An option as JSON has it."""
-    if isinstance(value, Path):
-        return str(value)
-    return list(value) if isinstance(value, tuple) else value

@@ -39,6 +39,22 @@ def merged(adapter: Path) -> Any:
         ) from None
 
 
+def adapter_config(rank: int, alpha: int | None = None, dropout: float = 0.0) -> Any:
+    """The LoRA adapter that training puts on every linear layer; ``alpha`` is twice the rank unless given.
+
+    The head is left out: TRL multiplies by its weight directly, so an adapter on it would never be trained.
+    """
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank if alpha is None else alpha,
+        lora_dropout=dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
 def start_from(model: str, out: Path, *, write: bool = True) -> str:
     """The model to load for a start from ``model``: itself, or where it is an adapter its merged model, written to ``out``.
 

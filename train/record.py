@@ -7,13 +7,20 @@ import json
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from fhirtasks import __version__
+from fhirtasks.errors import UserError
 from fhirtasks.release.manifest import NAME, read_manifest
+
+Reports = Literal["auto", "none", "trackio"]
 
 RUN: Final = "run.json"
 CARD: Final = "README.md"
+PANELS: Final = "panel.jsonl"
+"""One line per step of reinforcement learning: its panel, and the alarms that it raised."""
+ROLLOUTS: Final = "rollouts.jsonl"
+"""One line per rollout: a transcript as ``fhirtasks build --rollouts`` takes it, with the rollout's record beside it."""
 _PACKAGES: Final = ("torch", "transformers", "trl", "peft", "accelerate", "datasets", "vllm")
 
 
@@ -41,6 +48,24 @@ def versions() -> dict[str, str]:
     return found
 
 
+def reports(chosen: Reports) -> list[str]:
+    """What TRL logs to: trackio, which works offline, where it is installed. UserError for another name, or where it is not."""
+    if chosen not in get_args(Reports):
+        raise UserError(f"--report-to is {chosen!r}; it takes {', '.join(get_args(Reports))}.")
+    from transformers import is_trackio_available
+
+    if chosen == "trackio" and not is_trackio_available():
+        raise UserError("--report-to trackio needs trackio (pip install trackio), or take --report-to none.")
+    return ["trackio"] if chosen != "none" and is_trackio_available() else []
+
+
+def plain(value: Any) -> Any:
+    """An option as JSON has it."""
+    if isinstance(value, Path):
+        return str(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
 def write_run(out: Path, run: Mapping[str, Any]) -> None:
     """Writes ``run.json`` and the model card that shows it. ``run`` has at least command, options, dataset and versions."""
     out.mkdir(parents=True, exist_ok=True)
@@ -52,7 +77,7 @@ def write_run(out: Path, run: Mapping[str, Any]) -> None:
 def _card(run: Mapping[str, Any], text: str) -> str:
     options, dataset = run["options"], run["dataset"]
     head = {
-        "library_name": "peft" if options.get("lora") else "transformers",
+        "library_name": "peft" if options.get("lora") and not run.get("merged") else "transformers",
         "tags": ["fhirtasks", "trl", run["command"]],
         **_named("base_model", str(options["model"])),
         **_named("datasets", [dataset["name"]]),

@@ -26,10 +26,7 @@ from fhirtasks.rewards import reward
 from train.bounds import Bounds
 from train.guards import Alarm, alarms
 from train.panel import Rollout, panel, rollout_of
-
-PANELS = "panel.jsonl"
-ROLLOUTS = "rollouts.jsonl"
-"""One line per rollout: a transcript as ``fhirtasks build --rollouts`` takes it, with the rollout's record beside it."""
+from train.record import PANELS, ROLLOUTS
 
 
 class FhirTrainer(GRPOTrainer):  # type: ignore[misc]
@@ -73,7 +70,10 @@ class FhirTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> Any:
         found = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
-        said = [tuple(one["raws"]) if "raws" in one else raws_of(c) for one, c in zip(inputs, completions, strict=True)]
+        said = [
+            tuple(row["raws"]) if "raws" in row else raws_of(completion, self.spec.protocol)
+            for row, completion in zip(inputs, completions, strict=True)
+        ]
         rows = zip(inputs, said, completion_ids_list, self._written, strict=True)
         rollouts = gather_object([self._rollout(row, raws, ids, mask) for row, raws, ids, mask in rows])
         training = self.model.training

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from fhirtasks.environments.source import judged
+from fhirtasks.environments.source import judged, source
 from fhirtasks.episodes.tools import raw_message, read_message
 from fhirtasks.episodes.transcripts import printable
+from fhirtasks.episodes.types import Protocol
 from fhirtasks.fhir.jsontext import dumps
 from fhirtasks.rewards import reward
 
@@ -38,7 +39,10 @@ class FhirReward:
         log_extra: Callable[[str, list[Any]], None] | None = None,
         **_: object,
     ) -> list[float]:
-        said = [tuple(one) for one in raws] if raws is not None else [raws_of(one) for one in completions]
+        if raws is None:
+            tasks = source(self._folder, self._split)
+            raws = [raws_of(one, tasks.task(id).protocol) for one, id in zip(completions, task_id, strict=True)]
+        said = [tuple(one) for one in raws]
         found = [judged(self._folder, self._split, *one) for one in zip(task_id, said, strict=True)]
         for name in found[0].components if found else ():
             values = [one.components[name] for one in found]
@@ -50,9 +54,10 @@ class FhirReward:
         return [reward(one.verdict, one.episode, self.weights) for one in found]
 
 
-def raws_of(completion: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The raw assistant texts of a completion of tool calls, as TRL gives it: all that a replay needs."""
-    return tuple(_raw(message) for message in completion if message["role"] == "assistant")
+def raws_of(completion: Sequence[Mapping[str, Any]], protocol: Protocol) -> tuple[str, ...]:
+    """The raw assistant texts of a completion as TRL gives it: all that a replay needs."""
+    said = [message for message in completion if message["role"] == "assistant"]
+    return tuple((message.get("content") or "") if protocol == "text" else _raw(message) for message in said)
 
 
 def _raw(message: Mapping[str, Any]) -> str:

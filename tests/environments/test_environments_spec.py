@@ -31,13 +31,10 @@ def played(spec: FhirSpec, task: Task, solver: Solver) -> Episode:
 
 
 def rewarded(spec: FhirSpec, tasks: Sequence[Task], episodes: Sequence[Episode], **more: Any) -> list[float]:
-    """Asks the reward as TRL does: by completions for tools, by raw texts for plain text."""
+    """Asks the reward as TRL does."""
     (reward,) = spec.reward_funcs
     completions = [wire(episode.messages[1:]) for episode in episodes]
-    raws = [list(episode.raws) for episode in episodes] if spec.protocol == "text" else None
-    return reward(
-        prompts=[], completions=completions, completion_ids=[], task_id=[task.id for task in tasks], raws=raws, **more
-    )
+    return reward(prompts=[], completions=completions, completion_ids=[], task_id=[task.id for task in tasks], **more)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -181,7 +178,7 @@ def test_messages_that_cannot_be_read_earn_nothing_and_break_nothing() -> None:
         [{"role": "assistant", "content": None, "tool_calls": [{"function": {"name": 3}}]}],
         [],
     ]
-    assert all(isinstance(raw, str) for one in broken for raw in raws_of(one))
+    assert all(isinstance(raw, str) for one in broken for raw in raws_of(one, "tools"))
     ids = [spec.tasks[0].id] * len(broken)
     assert FhirReward(spec.folder, "train")(completions=broken, task_id=ids) == [0.0] * len(broken)
 

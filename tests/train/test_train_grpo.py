@@ -180,6 +180,8 @@ def test_observations_that_do_not_fit_end_the_rollout(models: Any, tmp_path: Pat
     assert batch["completion_ids"].shape[1] <= 40
     assert trainer.history[0]["ceiling"] == 0.0 and trainer.history[0]["accuracy"] == 0.0
     with pytest.raises(UserError, match="--max-completion-length is 40 and the experts' episodes have"):
+        train_grpo(replace(chosen, out=tmp_path / "new"))
+    with pytest.raises(UserError, match="holds a run already"):
         train_grpo(chosen)
 
 
