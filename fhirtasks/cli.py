@@ -394,6 +394,8 @@ def evaluate(
     limit: Annotated[int | None, typer.Option(help="At most this many tasks per family.", min=1)] = None,
     sandbox: Annotated[str, typer.Option(help="What runs code tasks' Python: embedded, or cpython.")] = "embedded",
     out: Annotated[Path | None, typer.Option("--out", help="Record the transcripts in this JSONL file.")] = None,
+    batch: Annotated[int, typer.Option(help="Tasks that a model is asked at a time.", min=1)] = 8,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds of an earlier run.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a policy over a release's tasks or a public benchmark and print a table per family and branch."""
@@ -405,7 +407,7 @@ def evaluate(
     report = run(
         EvaluationConfig(
             tasks=tasks, policies=tuple(policy or ("expert",)), graph=graph, split=split, prompt_template=prompt_template,
-            functions=functions, endpoint=endpoint, model=model, limit=limit, out=out,
+            functions=functions, endpoint=endpoint, model=model, limit=limit, out=out, batch=batch, resume=resume,
             sandbox="cpython" if sandbox == "cpython" else "embedded",
         ),
         progress=progress,

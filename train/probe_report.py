@@ -6,28 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import StringIO
-from math import sqrt
 from typing import Any, Final
 
 from fhirtasks.episodes.types import Solver
-from fhirtasks.evaluation.report import Outcome
+from fhirtasks.evaluation.report import Outcome, wilson
 from fhirtasks.evaluation.run import Prompting, play_solver
 from fhirtasks.evaluation.sources import TaskSet
 from fhirtasks.tasks.floors import FLOORS, floor
 from fhirtasks.tasks.types import Task
-
-Z95: Final = 1.959964
-
-
-def wilson(passed: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a proportion (Wilson, J Am Stat Assoc 1927;22:209-212); (0, 1) where nothing was asked."""
-    if n == 0:
-        return 0.0, 1.0
-    share, spread = passed / n, Z95**2 / n
-    middle = (share + spread / 2) / (1 + spread)
-    half = Z95 / (1 + spread) * sqrt(share * (1 - share) / n + spread / (4 * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
-
 
 CASES: Final[Mapping[str, Callable[[Task], bool]]] = {
     "several pages": lambda task: _counted(task, "pages") > 1,

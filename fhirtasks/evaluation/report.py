@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from typing import Any
+from typing import Any, Final
 
 from fhirtasks.benchmarks.medagentbench import reported_as
 from fhirtasks.episodes.types import Episode
@@ -15,15 +16,32 @@ from fhirtasks.tasks.floors import FLOORS
 from fhirtasks.tasks.types import Task, Verdict
 from graders.agentbench import Retrieval, means
 
+Z: Final = 1.959963984540054
+"""The standard normal's 97.5 % quantile."""
+
+
+def wilson(passed: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a proportion (Wilson, J Am Stat Assoc 1927;22:209-212); (0, 1) where nothing was asked."""
+    if not n:
+        return 0.0, 1.0
+    rate, spread = passed / n, Z * Z / n
+    middle = (rate + spread / 2) / (1 + spread)
+    half = math.sqrt(rate * (1 - rate) * spread + spread * spread / 4) / (1 + spread)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One task under one policy. Without a verdict the policy could not be asked, and ``error`` says why."""
+    """One task under one policy. Without a verdict the policy could not be asked, and ``error`` says why.
+
+    ``cut`` is True where a message was cut off at its longest length.
+    """
 
     task: Task
     episode: Episode | None
     verdict: Verdict | None
     error: str = ""
+    cut: bool = False
 
     @property
     def passed(self) -> bool:
@@ -50,7 +68,9 @@ class Score:
         return self.passed / self.n if self.n else None
 
     def as_json(self) -> dict[str, Any]:
+        low, high = wilson(self.passed, self.n)
         return {"n": self.n, "passed": self.passed, "rate": None if self.rate is None else round(self.rate, 4),
+                "low": round(low, 4), "high": round(high, 4),
                 "infrastructure_errors": self.infrastructure}  # fmt: skip
 
 
@@ -87,6 +107,7 @@ class EvaluationReport:
         for family, rows in _grouped(outcomes, "family").items():
             branches = {branch: Score.of(some).as_json() for branch, some in _grouped(rows, "branch").items()}
             found["families"][family] = {**Score.of(rows).as_json(), "branches": branches}
+        found["cut_off"] = sum(one.cut for one in outcomes)
         found["failed_checks"] = dict(sorted(Counter(_failed(outcomes)).items()))
         found["statuses"] = dict(sorted(Counter(one.episode.status for one in outcomes if one.episode).items()))
         found["errors"] = dict(sorted(Counter(one.error for one in outcomes if one.error).items()))
@@ -104,7 +125,7 @@ class EvaluationReport:
             table = Table(title=policy, title_justify="left")
             for column in ("family", "branch"):
                 table.add_column(column)
-            for column in ("n", "passed", "rate", *floors):
+            for column in ("n", "passed", "rate", "95 %", *floors):
                 table.add_column(column, justify="right")
             for family, rows in _grouped(self.outcomes[policy], "family").items():
                 table.add_row(family, "", *self._cells(rows, floors, family, None))
@@ -119,7 +140,9 @@ class EvaluationReport:
 
     def _cells(self, rows: Sequence[Outcome], floors: list[str], family: str | None, branch: str | None) -> list[str]:
         score = Score.of(rows)
-        cells = [str(score.n), str(score.passed), _percent(score)]
+        low, high = wilson(score.passed, score.n)
+        between = f"{100 * low:.1f}-{100 * high:.1f}" if score.n else "-"
+        cells = [str(score.n), str(score.passed), _percent(score), between]
         for floor in floors:
             same = [
                 one
@@ -146,6 +169,8 @@ class EvaluationReport:
             lines.append(
                 f"not asked (infrastructure): {found['total']['infrastructure_errors']}, not in any rate above"
             )
+        if found["cut_off"]:
+            lines.append(f"a message was cut off at its longest length: {found['cut_off']} tasks")
         lines += [f"{count} x {error}" for error, count in found["errors"].items()]
         return "\n".join(lines)
 

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,19 +15,20 @@ import solvers
 from fhirtasks.episodes.code import CodeEnvironment
 from fhirtasks.episodes.environment import Environment, run_solver
 from fhirtasks.episodes.tools import wire
-from fhirtasks.episodes.types import Solver
+from fhirtasks.episodes.types import Episode, Solver
 from fhirtasks.errors import UserError
-from fhirtasks.evaluation.models import InfrastructureError, Policy, endpoint_policy, local_policy
+from fhirtasks.evaluation.grade import read_transcripts
+from fhirtasks.evaluation.models import Cut, InfrastructureError, Policy, Speaker, endpoint_policy, local_speaker
 from fhirtasks.evaluation.report import EvaluationReport, Outcome
 from fhirtasks.evaluation.sources import TaskSet, open_tasks
 from fhirtasks.fhir.jsontext import dumps
 from fhirtasks.sandbox import forkserver
 from fhirtasks.tasks.floors import FLOORS, floor
-from fhirtasks.tasks.play import Sandbox, open_environment
+from fhirtasks.tasks.play import Sandbox, open_environment, raws_of
 from fhirtasks.tasks.types import Task
 
-CONCURRENCY: Final = 8
-"""Requests to an endpoint at a time."""
+BATCH: Final = 8
+"""Conversations that a model is asked about at a time."""
 
 Progress = Callable[[str], None]
 
@@ -35,6 +37,9 @@ Progress = Callable[[str], None]
 class EvaluationConfig:
     """What to evaluate. ``limit`` is per family; ``out`` records the transcripts of the one policy asked for; ``sandbox``
     runs the Python of the ``code`` protocol.
+
+    A model is asked about ``batch`` tasks at a time. With ``resume`` what ``out`` holds of an earlier run, also of one that was
+    broken off, is judged anew and not asked again.
     """
 
     tasks: Path
@@ -48,6 +53,8 @@ class EvaluationConfig:
     limit: int | None = None
     out: Path | None = None
     sandbox: Sandbox = "embedded"
+    batch: int = BATCH
+    resume: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +88,7 @@ def evaluate(config: EvaluationConfig, progress: Progress | None = None) -> Eval
     if config.out is not None:
         who = config.model if policies[0] == "model" else policies[0]
         write_transcripts(config.out, outcomes[policies[0]], who or "")
+        begun(config.out).unlink(missing_ok=True)
     return EvaluationReport(policies, outcomes, source.benchmark, config.sandbox)
 
 
@@ -105,6 +113,7 @@ def ask_policy(
     outcomes: dict[int, Outcome] = {}
     waiting = iter(enumerate(tasks))
     asked: dict[Future[str], tuple[int, Environment | CodeEnvironment]] = {}
+    cut: set[int] = set()
     due = 0
     with ThreadPoolExecutor(concurrency) as pool:
 
@@ -120,17 +129,45 @@ def ask_policy(
             for future in done:
                 index, environment = asked.pop(future)
                 try:
-                    environment.step(future.result())
+                    raw = future.result()
+                    environment.step(raw)
+                    if isinstance(raw, Cut):
+                        cut.add(index)
                 except InfrastructureError as error:
                     outcomes[index] = Outcome(tasks[index], None, None, str(error))
                     continue
                 if environment.done:
-                    outcomes[index] = _judged(tasks[index], source, environment)
+                    outcomes[index] = _judged(tasks[index], source, environment, cut=index in cut)
                 else:
                     ask(index, environment)
             while due in outcomes:
                 yield outcomes.pop(due)
                 due += 1
+
+
+def ask_in_batches(tasks: Sequence[Task], source: TaskSet, speaker: Speaker, prompting: Prompting) -> Iterator[Outcome]:
+    """Every task by a model that answers several conversations at once, in order; where one ends the next task begins."""
+    outcomes: dict[int, Outcome] = {}
+    waiting = iter(enumerate(tasks))
+    playing: list[tuple[int, Environment | CodeEnvironment]] = []
+    cut: set[int] = set()
+    due = 0
+    while True:
+        while len(playing) < speaker.batch and (following := next(waiting, None)) is not None:
+            playing.append((following[0], _opened(following[1], source, prompting)))
+        if not playing:
+            return
+        said = speaker([(environment.task, environment.messages) for _, environment in playing])
+        for (index, environment), raw in zip(playing, said, strict=True):
+            environment.step(raw)
+            if isinstance(raw, Cut):
+                cut.add(index)
+            if environment.done:
+                outcomes[index] = _judged(tasks[index], source, environment, cut=index in cut)
+        playing = [one for one in playing if not one[1].done]
+        while due in outcomes:
+            yield outcomes.pop(due)
+            due += 1
 
 
 def write_transcripts(out: Path, outcomes: Sequence[Outcome], who: str) -> None:
@@ -140,8 +177,7 @@ def write_transcripts(out: Path, outcomes: Sequence[Outcome], who: str) -> None:
         with partial.open("w", encoding="utf-8") as file:
             for episode in (outcome.episode for outcome in outcomes):
                 if episode is not None:
-                    line = {"id": episode.task_id, "model": who, "messages": wire(episode.messages)}
-                    file.write(dumps(line) + "\n")
+                    file.write(_line(episode, who))
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, out)
@@ -157,10 +193,63 @@ def _runs(
     if name != "model":
         solver = floor(name, tasks)
         return play_solver(tasks, source, lambda _: solver, prompting)
-    if config.endpoint is not None:
-        return ask_policy(tasks, source, endpoint_policy(config.endpoint, config.model), prompting, CONCURRENCY)
+    return _asked(config, source, tasks, prompting)
+
+
+def begun(out: Path) -> Path:
+    """Where the transcripts of a run stand until it is done, so that one that is broken off can go on."""
+    return out.with_name(f"{out.name}.begun")
+
+
+def _asked(config: EvaluationConfig, source: TaskSet, tasks: Sequence[Task], prompting: Prompting) -> Iterator[Outcome]:
+    """Every task by the model, in order; with ``resume`` what was asked before is played again from what was said."""
     assert config.model is not None
-    return ask_policy(tasks, source, local_policy(config.model), prompting, 1)
+    before: dict[str, list[str]] = {}
+    if config.resume and config.out is not None:
+        protocols = {task.id: task.protocol for task in tasks}
+        _mend(begun(config.out))
+        for path in (config.out, begun(config.out)):
+            if path.is_file() and path.stat().st_size:
+                recorded = [one for one in read_transcripts(path) if one.id in protocols]
+                before |= {one.id: raws_of(one.messages, protocols[one.id]) for one in recorded}
+    left = [task for task in tasks if task.id not in before]
+    if config.endpoint is not None:
+        policy = endpoint_policy(config.endpoint, config.model)
+        runs = ask_policy(left, source, policy, prompting, config.batch)
+    else:
+        runs = ask_in_batches(left, source, local_speaker(config.model, batch=config.batch), prompting)
+    with (
+        begun(config.out).open("a" if config.resume else "w", encoding="utf-8") if config.out else nullcontext() as file
+    ):
+        for task in tasks:
+            if task.id in before:
+                yield _again(task, source, before[task.id], prompting)
+                continue
+            outcome = next(runs)
+            if file is not None and outcome.episode is not None:
+                file.write(_line(outcome.episode, config.model))
+                file.flush()
+            yield outcome
+
+
+def _mend(path: Path) -> None:
+    """Takes away the last line where it was broken off in the middle."""
+    if path.is_file():
+        text = path.read_bytes()
+        path.write_bytes(text[: text.rfind(b"\n") + 1])
+
+
+def _again(task: Task, source: TaskSet, raws: Sequence[str], prompting: Prompting) -> Outcome:
+    environment = _opened(task, source, prompting)
+    for raw in raws:
+        if environment.done:
+            break
+        environment.step(raw)
+    return _judged(task, source, environment)
+
+
+def _line(episode: Episode, who: str) -> str:
+    return dumps({"id": episode.task_id, "model": who, "messages": wire(episode.messages)}) + "\n"
 
 
 def _opened(task: Task, source: TaskSet, prompting: Prompting) -> Environment | CodeEnvironment:
@@ -169,9 +258,11 @@ def _opened(task: Task, source: TaskSet, prompting: Prompting) -> Environment | 
     )
 
 
-def _judged(task: Task, source: TaskSet, environment: Environment | CodeEnvironment, error: str = "") -> Outcome:
+def _judged(
+    task: Task, source: TaskSet, environment: Environment | CodeEnvironment, error: str = "", cut: bool = False
+) -> Outcome:
     episode = environment.episode()
-    return Outcome(task, episode, source.grade(task, episode), error)
+    return Outcome(task, episode, source.grade(task, episode), error, cut)
 
 
 def _collected(runs: Iterator[Outcome], name: str, total: int, progress: Progress | None) -> list[Outcome]:
@@ -205,6 +296,8 @@ def _check(config: EvaluationConfig, policies: tuple[str, ...]) -> None:
         raise UserError("--policy model needs --model: a local model, or the model's name at --endpoint.")
     if "model" not in policies and (config.model or config.endpoint):
         raise UserError("--model and --endpoint are for --policy model.")
+    if config.resume and (config.out is None or "model" not in policies):
+        raise UserError("--resume goes on with the --out file of --policy model; give both.")
     if config.sandbox == "cpython":
         forkserver.own(os.getpid())  # refused here, before anything is asked
     if config.out is not None:

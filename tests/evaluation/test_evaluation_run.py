@@ -16,8 +16,9 @@ from fhirtasks.episodes.types import Episode, Finish, Get, Message, PublicTask
 from fhirtasks.errors import UserError
 from fhirtasks.evaluation import run
 from fhirtasks.evaluation.grade import grade_file
-from fhirtasks.evaluation.models import InfrastructureError
-from fhirtasks.evaluation.run import EvaluationConfig, Prompting, ask_policy, evaluate
+from fhirtasks.evaluation.models import Cut, InfrastructureError, Speaker
+from fhirtasks.evaluation.report import wilson
+from fhirtasks.evaluation.run import EvaluationConfig, Prompting, ask_in_batches, ask_policy, evaluate
 from fhirtasks.evaluation.sources import open_tasks
 from fhirtasks.fhir.jsontext import loads
 from fhirtasks.graph.world import World
@@ -125,8 +126,8 @@ class Model:
 
 def test_infrastructure_errors_are_counted_apart(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model("GET http://localhost:8080/fhir/Patient?identifier=M1", "FINISH([73])")
-    monkeypatch.setattr(run, "local_policy", lambda name: model)
-    report = evaluate(EvaluationConfig(release, ("model",), model="m"))
+    monkeypatch.setattr(run, "endpoint_policy", lambda endpoint, name: model)
+    report = evaluate(EvaluationConfig(release, ("model",), model="m", endpoint="http://model.test/v1"))
     total = report.as_json()["total"]
     assert (total["n"], total["passed"], total["infrastructure_errors"]) == (2, 2, 1)
     assert "not asked (infrastructure): 1" in report.as_text()
@@ -196,3 +197,60 @@ def test_bad_sources_are_refused(release: Path, benchmark_file: Path, benchmark_
     shard.write_bytes(b"")
     with pytest.raises(UserError, match="cannot be read as a release's shard"):
         evaluate(EvaluationConfig(release))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 8])
+def test_a_local_model_is_asked_in_batches_and_answers_stay_in_order(release: Path, batch: int) -> None:
+    sizes: list[int] = []
+
+    def speak(asked: Sequence[tuple[PublicTask, Sequence[Message]]]) -> list[str]:
+        sizes.append(len(asked))
+        get = "GET http://localhost:8080/fhir/Patient?identifier=M1"
+        return [get if len(messages) == 1 and task.id != "t1" else Cut("FINISH([73])") for task, messages in asked]
+
+    with open_tasks(release) as source:
+        found = list(ask_in_batches(source.tasks, source, Speaker(speak, batch), Prompting()))
+    assert [outcome.task.id for outcome in found] == ["t1", "t2", "t3"]
+    assert [outcome.episode.status for outcome in found if outcome.episode] == ["completed"] * 3
+    assert [len(outcome.episode.turns) for outcome in found if outcome.episode] == [1, 2, 2]
+    assert all(outcome.cut for outcome in found) and max(sizes) == min(batch, 3) and sum(sizes) == 5
+
+
+def test_a_run_that_was_broken_off_goes_on_and_asks_nothing_twice(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    broken = True
+
+    def policy(task: PublicTask, messages: Sequence[Message]) -> str:
+        if broken and task.id == "t3":
+            raise KeyboardInterrupt
+        asked.append(task.id)
+        return "GET http://localhost:8080/fhir/Patient?identifier=M1" if len(messages) == 1 else "FINISH([73])"
+
+    def speak(some: Sequence[tuple[PublicTask, Sequence[Message]]]) -> list[str]:
+        return [policy(*one) for one in some]
+
+    monkeypatch.setattr(run, "local_speaker", lambda name, batch: Speaker(speak, batch))
+    out = tmp_path / "episodes.jsonl"
+    config = EvaluationConfig(release, ("model",), model="m", out=out, batch=1, resume=True)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(config)
+    assert not out.exists() and run.begun(out).read_text(encoding="utf-8").count("\n") == 2
+    with run.begun(out).open("a", encoding="utf-8") as file:
+        file.write('{"id": "t3", "mess')
+    broken = False
+    first = evaluate(config).as_json()
+    assert asked == ["t1", "t1", "t2", "t2", "t3", "t3"] and not run.begun(out).exists()
+    assert [json.loads(line)["id"] for line in out.read_text(encoding="utf-8").splitlines()] == ["t1", "t2", "t3"]
+    again = evaluate(config).as_json()
+    assert len(asked) == 6 and again == first
+    with pytest.raises(UserError, match="--resume goes on with the --out file"):
+        evaluate(EvaluationConfig(release, ("expert",), out=out, resume=True))
+
+
+def test_the_interval_of_a_rate_is_told(release: Path) -> None:
+    total = evaluate(EvaluationConfig(release)).as_json()["total"]
+    assert (total["n"], total["passed"]) == (3, 3)
+    assert total["low"] == pytest.approx(3 / (3 + 1.959964**2), abs=1e-4) and total["high"] == 1.0
+    assert wilson(0, 0) == (0.0, 1.0) and wilson(15, 20) == pytest.approx((0.5313, 0.8881), abs=1e-4)
