@@ -57,7 +57,7 @@ def one_cited(solved: Solved) -> Raws | None:
 def more_cited(solved: Solved) -> Raws | None:
     """The Patient besides, which was fetched."""
     ref = f"Patient/{solved.patient}"
-    if "patients" in solved.task.slots:
+    if "patients" in solved.task.slots or solved.patient not in solved.world.patients:
         return None
     return (
         *solved.raws[:-1],
@@ -149,7 +149,9 @@ def unknown_reference_first(solved: Solved) -> Raws | None:
 
 
 def exception_first(solved: Solved) -> Raws | None:
-    """Code that raises, before the right one."""
+    """Code that raises, before the right one; where none follows, none ran."""
+    if not any(step.name == "execute_python" for step in solved.steps):
+        return None
     return (call(Call("execute_python", {"code": "print(len(records))\n"})), *solved.raws)
 
 
