@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from fhirtasks.episodes import code
 from fhirtasks.episodes.environment import ROUNDS
 from fhirtasks.episodes.text import parse
 from fhirtasks.episodes.types import Episode, Invalid
@@ -19,7 +20,8 @@ def unfinished(episode: Episode, task: Task) -> str:
     if episode.status == "completed":
         return ""
     if episode.status == "task limit reached":
-        return "round limit" if len(episode.turns) >= ROUNDS[task.mode] else CUT_OFF
+        limit = code.ROUNDS if task.protocol == "code" else ROUNDS[task.mode]
+        return "round limit" if sum(not turn.follows for turn in episode.turns) >= limit else CUT_OFF
     raw = episode.turns[-1].raw
     if not raw.strip():
         return "empty message"
