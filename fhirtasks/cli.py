@@ -156,6 +156,9 @@ def build(
     test_wordings: Annotated[
         bool | None, typer.Option("--test-wordings/--no-test-wordings", help="Test has wordings of its own.")
     ] = None,
+    difficulty: Annotated[
+        Path | None, typer.Option(help="JSON of families and weights, as train passk writes: scales --per-family.")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes; the bytes do not depend on it.", min=1)] = 1,
     tokenizer: Annotated[Path | None, typer.Option(help="A tokenizer folder, for token counts.")] = None,
     max_tokens: Annotated[
@@ -166,6 +169,7 @@ def build(
     """Build a release: sample, solve, replay, grade, deduplicate, filter, write. Run again to resume."""
     from fhirtasks.synthesis.build import BuildConfig
     from fhirtasks.synthesis.build import build as build_release
+    from fhirtasks.synthesis.difficulty import read_weights
     from fhirtasks.synthesis.extend import defaults
     from fhirtasks.tasks.registry import spoken_by
 
@@ -196,6 +200,9 @@ def build(
         test_families=tuple(given["test_families"] if test_families is None else test_families),
         test_wordings=given["test_wordings"] if test_wordings is None else test_wordings,
         protocol=spoken,
+        difficulty=tuple((name, float(weight)) for name, weight in given["difficulty"].items())
+        if difficulty is None
+        else tuple(read_weights(difficulty).items()),
     )
     report = build_release(config, progress=progress)
     show(report.as_json(), as_json, build_text)

@@ -102,6 +102,7 @@ def command(options: Mapping[str, Any]) -> str:
     given += [("max-tokens", str(options.get("max_tokens")))] * bool(options.get("max_tokens"))
     given += [("holdout", "HOLDOUTS")] * bool(options.get("holdouts"))
     given += [("policy", "POLICY")] * (options.get("policy") not in (None, read_policy(None).digest))
+    given += [("difficulty", "WEIGHTS")] * bool(options.get("difficulty"))
     given += [("rollouts", "TRANSCRIPTS")] * len(options.get("rollouts") or ())
     words += [f"--{name} {value}" for name, value in given]
     words += [f"--families {shlex.quote(name)}" for name in options["families"]]

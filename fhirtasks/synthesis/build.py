@@ -150,7 +150,13 @@ def _families(config: BuildConfig, extended: Release | None) -> tuple[Family, ..
     chosen = tuple(family for family in registered(patterns, config.protocol) if config.mode in family.modes)
     if not chosen:
         raise UserError(f"None of these families has the mode {config.mode}; leave --mode out, or name others.")
-    return chosen
+    weights = dict(config.difficulty)
+    if weights and not weights.keys() & {family.name for family in chosen}:
+        raise UserError("--difficulty names none of the families of this build; name those that it makes.")
+    wanted = tuple(family for family in chosen if weights.get(family.name, 1.0))
+    if not wanted:
+        raise UserError("--difficulty gives every family the weight 0; leave one to build.")
+    return wanted
 
 
 def already_there(out: Path, identity: dict[str, Any]) -> BuildReport | None:

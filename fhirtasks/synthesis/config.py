@@ -20,7 +20,8 @@ class BuildConfig:
     ``max_tokens`` how many tokens by it the messages of an episode may have. ``extend`` is the release that this one follows:
     where neither graph nor patients are given, its charts are the records, where no families are, its own. ``rollouts`` are
     files of recorded transcripts of models. ``test_families`` (names or globs) are asked in the test split alone, which then
-    has no others; with ``test_wordings`` that split has wordings of its own.
+    has no others; with ``test_wordings`` that split has wordings of its own. ``difficulty`` are families and the share of
+    ``per_family`` that each is asked for (those not named: all of it).
     """
 
     out: Path
@@ -40,6 +41,7 @@ class BuildConfig:
     rollouts: tuple[Path, ...] = ()
     test_families: tuple[str, ...] = ()
     test_wordings: bool = False
+    difficulty: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ def defaults(folder: Path | None) -> dict[str, Any]:
     that it extends."""
     usual: dict[str, Any] = {
         "mode": "clinical", "per_family": 240, "seed": 0, "protocol": None, "test_families": [], "test_wordings": False,
+        "difficulty": {},
     }  # fmt: skip
     if folder is None:
         return usual

@@ -39,7 +39,14 @@ def options(
         "rollouts": list(rollouts),
         "seed": config.seed,
         "tokenizer": None if config.tokenizer is None else tokenizer_digest(config.tokenizer),
+        **({"difficulty": _weights(config, families)} if config.difficulty else {}),
         **({"test_families": list(held_out(config, families))} if config.test_families else {}),
         **({"test_wordings": True} if config.test_wordings else {}),
         **({} if config.max_tokens is None else {"max_tokens": config.max_tokens}),
     }
+
+
+def _weights(config: BuildConfig, families: Sequence[Family]) -> dict[str, str]:
+    """The weights of these families as text, since canonical JSON holds no fractions."""
+    names = {family.name for family in families}
+    return {name: repr(weight) for name, weight in config.difficulty if name in names}

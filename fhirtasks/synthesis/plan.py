@@ -10,12 +10,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 
 from fhirtasks.episodes.types import Mode, Protocol
 from fhirtasks.errors import UserError
 from fhirtasks.fhir.jsontext import canonical, content_hash
 from fhirtasks.release.features import SPLITS
 from fhirtasks.synthesis.config import BuildConfig
+from fhirtasks.synthesis.difficulty import rows_of
 from fhirtasks.tasks.quotas import Quota, allot
 from fhirtasks.tasks.seeds import task_id, task_seed
 from fhirtasks.tasks.types import Family
@@ -153,8 +155,9 @@ def plan_quotas(
     splits: Sequence[str],
     supported: Callable[[Family, str], bool],
     test_families: Sequence[str] = (),
+    weights: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Quota]:
-    """Quotas of every family over the splits whose world supports it.
+    """Quotas of every family over the splits whose world supports it, ``per_family`` times its weight (1 unless given).
 
     With ``test_families`` the test split has these and no others, each family as many rows as it has there, or elsewhere, else.
     """
@@ -162,7 +165,8 @@ def plan_quotas(
     for family in families:
         mine = [split for split in splits if not test_families or (split == TEST) == (family.name in test_families)]
         shares = {split: SHARES[split] for split in mine if supported(family, split)}
-        rows = round(per_family * sum(SHARES[split] for split in mine)) if test_families else per_family
+        asked = rows_of(weights, family.name, per_family)
+        rows = round(asked * sum(SHARES[split] for split in mine)) if test_families else asked
         if shares:
             quotas += allot([family], rows, shares)
     return quotas

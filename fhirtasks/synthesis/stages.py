@@ -133,6 +133,7 @@ class Stages:
             list(self.worlds),
             lambda family, split: not self.lacks[split][family.name] and (family.name, split) not in self.spared,
             apart,
+            dict(self.config.difficulty),
         )
         if self.extended is not None:
             self.quotas = settled(self.quotas, self.extended)
