@@ -5,6 +5,7 @@ Nothing heavy is imported before a command runs, so that ``fhirtasks --help`` st
 
 from __future__ import annotations
 
+import json
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -100,14 +101,170 @@ def grpo(
 
 
 @app.command()
+def sft(
+    dataset: Annotated[str, typer.Argument(help="A release: its folder, or ORG/NAME on the Hub.")],
+    model: Annotated[str, typer.Option(help="The model to start from: a folder (also an adapter's) or a Hub name.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder for the trained model or adapter.")],
+    tag: Annotated[str | None, typer.Option(help="The dataset's tag on the Hub; main without it.")] = None,
+    split: Annotated[str, typer.Option(help="The split to train on.")] = "train",
+    family: Annotated[list[str] | None, typer.Option("--families", help="A family to take; repeat for more.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A published recipe: medagentbench (QLoRA).")] = None,
+    turns: Annotated[bool, typer.Option("--turns", help="One row per assistant turn, not whole episodes.")] = False,
+    max_length: Annotated[
+        int | None, typer.Option(help="Tokens of a row (8192); longer ones are cut at a turn and counted.", min=1)
+    ] = None,
+    epochs: Annotated[float | None, typer.Option(help="Times that every row is seen (1).", min=0.0)] = None,
+    steps: Annotated[int | None, typer.Option(help="End after so many optimizer steps.", min=1)] = None,
+    rows: Annotated[int | None, typer.Option(help="Rows per optimizer step, over all processes (8).", min=1)] = None,
+    batch: Annotated[int | None, typer.Option(help="Rows per process in one backward pass (1).", min=1)] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="At its highest (2e-5).")] = None,
+    lora: Annotated[int | None, typer.Option(help="Train a LoRA adapter of this rank.", min=1)] = None,
+    lora_alpha: Annotated[int | None, typer.Option(help="Its alpha; twice the rank unless given.", min=1)] = None,
+    lora_dropout: Annotated[float | None, typer.Option(help="Its dropout (0).", min=0.0, max=1.0)] = None,
+    nf4: Annotated[bool | None, typer.Option("--nf4/--no-nf4", help="Keep the base in four bits (QLoRA).")] = None,
+    thinking: Annotated[
+        bool | None, typer.Option("--thinking/--no-thinking", help="Let the chat template open a reasoning block.")
+    ] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Also write the merged model, to OUT/merged.")] = False,
+    push: Annotated[str | None, typer.Option(help="ORG/NAME: also upload the model to the Hub, private.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
+    save_steps: Annotated[
+        int | None, typer.Option(help="A checkpoint every so many steps; one per epoch without it.", min=1)
+    ] = None,
+    report_to: Annotated[str, typer.Option(help="auto (trackio where installed), none or trackio.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Same seed, same run on the same machine.", min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """Supervised fine-tuning on demonstrations; several processes by accelerate launch -m fhirtasks train sft."""
+    needs_extra()
+    from train.sft import summary, train_sft, with_preset
+
+    options = with_preset(
+        preset, dataset=dataset, model=model, out=out, revision=tag, split=split, families=tuple(family or ()),
+        turns=turns, max_length=max_length, epochs=epochs, steps=steps, rows=rows, batch=batch,
+        learning_rate=learning_rate, lora=lora, lora_alpha=lora_alpha, lora_dropout=lora_dropout, nf4=nf4,
+        thinking=thinking, merge=merge, push=push, resume=resume, save_steps=save_steps, report_to=report_to, seed=seed,
+    )  # fmt: skip
+    run = train_sft(options)
+    if int(os.environ.get("RANK", "0")) == 0:  # of several processes one speaks
+        show(run, as_json, summary)
+
+
+@app.command()
+def merge(
+    adapter: Annotated[Path, typer.Argument(help="An adapter's folder, as train sft --lora writes it.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder for the whole model.")],
+    as_json: Json = False,
+) -> None:
+    """Merge an adapter into its base."""
+    needs_extra()
+    from train.sft import merge as run
+
+    show({"model": str(run(adapter, out))}, as_json, lambda value: f"merged: {value['model']}")
+
+
+@app.command()
+def config(
+    name: Annotated[str, typer.Argument(help="cpu, one_gpu, ddp, fsdp2 or zero3.")],
+    as_json: Json = False,
+) -> None:
+    """Print where an Accelerate configuration lies: accelerate launch --config_file "$(fhirtasks train config ddp)" …"""
+    there = {path.stem: path for path in sorted((Path(__file__).parent / "accelerate").glob("*.yaml"))}
+    if name not in there:
+        raise UserError(f"There is no configuration {name!r}; there are: {', '.join(there)}.")
+    show({"path": str(there[name])}, as_json, lambda value: str(value["path"]))
+
+
+@app.command()
+def check(
+    dataset: Annotated[str, typer.Argument(help="A release: its folder, or ORG/NAME on the Hub.")],
+    model: Annotated[
+        str, typer.Option("--model", "--tokenizer", help="A folder or Hub name of the tokenizer and chat template.")
+    ],
+    tag: Annotated[str | None, typer.Option(help="The dataset's tag on the Hub; main without it.")] = None,
+    split: Annotated[str, typer.Option(help="The split to look at.")] = "train",
+    family: Annotated[list[str] | None, typer.Option("--families", help="A family to take; repeat for more.")] = None,
+    turns: Annotated[bool, typer.Option("--turns", help="As train sft --turns renders it.")] = False,
+    max_length: Annotated[int | None, typer.Option(help="Say what this length would cut.", min=1)] = None,
+    thinking: Annotated[bool, typer.Option("--thinking", help="Let the chat template open a reasoning block.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare what training would show a model with what it will be shown in use; 1 if they differ."""
+    needs_extra()
+    from train.check import as_text
+    from train.check import check as run
+
+    report = run(
+        dataset, model, revision=tag, split=split, families=tuple(family or ()), turns=turns, max_length=max_length,
+        thinking=thinking,
+    )  # fmt: skip
+    show(report.as_json(), as_json, lambda _: as_text(report))
+    if not report.good:
+        raise typer.Exit(1)
+
+
+@app.command()
+def passk(
+    dataset: Annotated[str, typer.Argument(help="A release: its folder, or ORG/NAME on the Hub.")],
+    model: Annotated[str | None, typer.Option(help="The model: a folder, a Hub name, or a name at --endpoint.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="An OpenAI-compatible base URL.")] = None,
+    rollouts: Annotated[
+        Path | None, typer.Option(help="JSONL of transcripts, several per task, in place of a model.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write the curriculum here.")] = None,
+    tag: Annotated[str | None, typer.Option(help="The dataset's tag on the Hub; main without it.")] = None,
+    split: Annotated[str, typer.Option(help="The split whose tasks are asked.")] = "train",
+    family: Annotated[list[str] | None, typer.Option("--families", help="A family to take; repeat for more.")] = None,
+    samples: Annotated[int, typer.Option(help="Attempts at each task.", min=1)] = 12,
+    k: Annotated[int | None, typer.Option("-k", help="The k of pass@k; the attempts unless given.", min=1)] = None,
+    limit: Annotated[int | None, typer.Option(help="Tasks per family.", min=1)] = 20,
+    batch: Annotated[int, typer.Option(help="Conversations at a time.", min=1)] = 12,
+    temperature: Annotated[float, typer.Option(help="Of sampling.", min=0.0)] = 1.0,
+    guessable: Annotated[
+        bool, typer.Option("--guessable", help="Hold answers that can be guessed to EHRMIND's reliable pass@12.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Same seed, same attempts on the same machine.", min=0)] = 0,
+    as_json: Json = False,
+) -> None:
+    """pass@k per family and difficulty: which families want SFT first, which RL, which are solved."""
+    if (rollouts is None) == (model is None):
+        raise UserError("Give --model to sample its attempts, or --rollouts with attempts that were recorded.")
+    from fhirtasks.evaluation.models import InfrastructureError, endpoint_speaker, local_speaker
+    from train.attempts import PasskOptions, diagnose
+    from train.passk import as_text
+
+    speaker = None
+    if endpoint is not None:
+        speaker = endpoint_speaker(endpoint, model, batch=batch, temperature=temperature)
+    elif model is not None:
+        speaker = local_speaker(model, batch=batch, temperature=temperature, seed=seed)
+    options = PasskOptions(
+        dataset, revision=tag, split=split, families=tuple(family or ()), samples=samples, k=k, limit=limit,
+        rollouts=rollouts, guessable=guessable,
+    )  # fmt: skip
+    try:
+        found = diagnose(options, speaker)
+    except InfrastructureError as error:
+        raise UserError(f"The model could not be asked ({error}); see to the server and run again.") from None
+    value = {"dataset": dataset, "model": model, "samples": samples if rollouts is None else None, **found}
+    if out is not None:
+        out.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    show(value, as_json, as_text)
+
+
+@app.command()
 def probe(
     release: Annotated[Path, typer.Argument(help="The release's folder.")],
-    preset: Annotated[str, typer.Option(help="cpu (two cores, half an hour) or gpu (one H200, eight minutes).")] = "cpu",
+    preset: Annotated[
+        str, typer.Option(help="cpu (two cores, half an hour) or gpu (one H200, eight minutes).")
+    ] = "cpu",
     family: Annotated[
         list[str] | None,
         typer.Option("--families", help="A family to train on; repeat for more. The others are held out."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Keep the model, its tokenizer and probe.json here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Keep the model, its tokenizer and probe.json here.")
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Limit of the whole run.", min=0.01)] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same model on the same machine.", min=0)] = 0,
     as_json: Json = False,

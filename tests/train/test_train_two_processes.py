@@ -59,3 +59,16 @@ def test_grpo_on_fixed_completions_has_the_loss_of_one_process(protocol: str, tm
         assert {name: mine[name] for name in same} == pytest.approx({name: theirs[name] for name in same})
         assert mine["grad_norm"] == pytest.approx(theirs["grad_norm"], rel=1e-3)
     assert two["weights"] == pytest.approx(one["weights"], rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("protocol", ["text", "tools"])
+def test_sft_has_the_loss_of_one_process(protocol: str, tmp_path: Path) -> None:
+    folder = release(protocol)
+    model = make_model(tmp_path / "model", spoken(FhirSpec(folder)))
+    one = launched("two_processes_sft.py", 1, tmp_path / "one", str(folder), str(model), str(tmp_path / "one"), "4")
+    two = launched("two_processes_sft.py", 2, tmp_path / "two", str(folder), str(model), str(tmp_path / "two"), "2")
+    print(f"{protocol}: losses of one process {one['loss']}, of two {two['loss']}")
+    assert len(one["loss"]) == 3 and one["rows"] == two["rows"] and all(loss > 0 for loss in one["loss"])
+    assert two["loss"] == pytest.approx(one["loss"], rel=1e-4)
+    assert two["grad_norm"] == pytest.approx(one["grad_norm"], rel=1e-3)
+    assert two["weights"] == pytest.approx(one["weights"], rel=1e-3, abs=1e-3)
