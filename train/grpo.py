@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from fhirtasks.environments.reward import WEIGHTS
+from fhirtasks.environments.rollout import Chat
 from fhirtasks.environments.spec import FhirSpec
 from fhirtasks.errors import UserError
 from fhirtasks.printing import progress
@@ -95,14 +96,17 @@ def make_trainer(options: GrpoOptions, spec: FhirSpec, rows: Any, **more: Any) -
 
     state = PartialState()
     tokenizer = load_tokenizer(options.model)
-    if spec.protocol != "text" and getattr(tokenizer, "response_template", None) is None:
-        try:
+    try:
+        if spec.protocol == "text":
+            Chat(tokenizer, {})
+        elif getattr(tokenizer, "response_template", None) is None:
             tokenizer = add_response_schema(tokenizer)
-        except ValueError:
-            raise UserError(
-                f"TRL cannot read tool calls of {options.model}: it does not know the chat template. Take a model that it "
-                f"knows (Qwen3 and others), or a release of the protocol text."
-            ) from None
+    except ValueError:
+        raise UserError(
+            f"TRL does not know the chat template of {options.model}, so turns cannot be told apart in training. Take a model "
+            f"that it knows (Qwen3 and others)"
+            + ("." if spec.protocol == "text" else ", or a release of the protocol text.")
+        ) from None
     with state.main_process_first():
         start = start_from(options.model, options.out / "start", write=state.is_main_process)
     on_gpu = state.device.type != "cpu"

@@ -272,6 +272,21 @@ def test_misuse_is_said(models: Any, tmp_path: Path, more: dict[str, Any], said:
         train_grpo(replace(options("text", models("text"), tmp_path), **more))
 
 
+def test_a_chat_template_that_cannot_be_trained_is_said(models: Any, tmp_path: Path) -> None:
+    import shutil
+
+    strange = (
+        "{% for m in messages %}{{ loop.revindex }}<|im_start|>{{ m.role }} {{ m.content }}"
+        "{% for c in m.tool_calls or [] %}{{ c.function.name }}{{ c.function.arguments | tojson }}{% endfor %}"
+        "<|im_end|>{% endfor %}"
+    )
+    for protocol in ("text", "tools"):
+        folder = Path(shutil.copytree(models(protocol), tmp_path / protocol))
+        (folder / "chat_template.jinja").write_text(strange, encoding="utf-8")
+        with pytest.raises(UserError, match="TRL does not know the chat template"):
+            train_grpo(options(protocol, folder, tmp_path / "out"))
+
+
 def _plain(message: dict[str, Any]) -> dict[str, Any]:
     """A message of a row as chat templates take it: Arrow gives the Json feature as text and null for what is absent."""
     found = {"role": message["role"], "content": message["content"]}
