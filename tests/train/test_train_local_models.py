@@ -1,0 +1,69 @@
+"""Local models as policies: in batches as alone, and their tool calls read as they were written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.small_releases import release
+
+pytestmark = pytest.mark.train
+pytest.importorskip("trl", reason="needs the train extra")
+
+from train_support import as_sampled, expert, make_model, spoken  # noqa: E402
+
+from fhirtasks.environments.spec import FhirSpec  # noqa: E402
+from fhirtasks.episodes.types import Message  # noqa: E402
+from fhirtasks.evaluation import models as local  # noqa: E402
+from fhirtasks.evaluation.models import Cut, local_speaker  # noqa: E402
+from fhirtasks.evaluation.run import EvaluationConfig, evaluate  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_model(tmp_path_factory.mktemp("model") / "tools", spoken(FhirSpec(release("tools"))))
+
+
+def test_several_conversations_at_once_are_answered_as_each_alone(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "MAX_TOKENS", 6)
+    spec = FhirSpec(release("tools"))
+    public = spec.tasks[0].public()
+    asked = [(public, [Message("user", text)]) for text in ("Hello", "What is the latest potassium of this patient?")]
+    speaker = local_speaker(str(model), batch=2)
+    together = speaker(asked)
+    assert together == [speaker([one])[0] for one in asked]
+    assert all(isinstance(raw, Cut) and json.loads(raw)["tool_calls"] == [] for raw in together)
+    sampled = [local_speaker(str(model), batch=2, temperature=1.0, seed=seed)(asked) for seed in (1, 1, 2)]
+    assert sampled[0] == sampled[1] != sampled[2]
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["by the tokenizer", "by the form"])
+def test_calls_are_read_as_they_were_written(model: Path, reads: bool) -> None:
+    from transformers import AutoTokenizer
+    from trl.chat_template_utils import add_response_schema
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(model)
+    if reads:
+        tokenizer = add_response_schema(tokenizer)
+    spec = FhirSpec(release("tools"))
+    stop = tokenizer.eos_token_id
+    for task in spec.tasks[:4]:
+        for raw in expert(spec, task.id):
+            ids = tokenizer(as_sampled(raw, "tools"))["input_ids"]
+            said = local._local(tokenizer, [*ids, stop, tokenizer.pad_token_id], {stop}, task.public())
+            assert json.loads(said) == json.loads(raw) and not isinstance(said, Cut)
+            assert isinstance(local._local(tokenizer, ids, {stop}, task.public()), Cut)
+    broken = tokenizer('<tool_call>\n{"name": "finish", "arg\n</tool_call>')["input_ids"]
+    said = json.loads(local._local(tokenizer, [*broken, stop], {stop}, spec.tasks[0].public()))
+    assert said["tool_calls"] == [] and "finish" in said["content"]
+
+
+def test_a_model_is_evaluated_in_the_tools_protocol(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "MAX_TOKENS", 4)
+    report = evaluate(EvaluationConfig(release("tools"), ("model",), model=str(model), limit=2, batch=3))
+    shown = report.as_json()
+    assert shown["total"]["passed"] == 0 and shown["total"]["n"] == shown["cut_off"] > 2
+    assert "a message was cut off at its longest length" in report.as_text()
