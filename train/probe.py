@@ -20,7 +20,7 @@ from fhirtasks.errors import UserError
 from fhirtasks.evaluation.report import Outcome
 from fhirtasks.evaluation.sources import TaskSet, open_tasks
 from fhirtasks.tasks.types import Task
-from train.probe_agent import play_tasks
+from train.probe_agent import Agent, limits
 from train.probe_data import Row, Wordings, by_patient, held_out_wordings, patient_of, read_rows, sampled
 from train.probe_model import make_model
 from train.probe_presets import Preset, Progress
@@ -78,12 +78,14 @@ def probe(
         progress(f"drills: {recalled:.0%} of what is due is recalled")
         weights = {name: tensor.clone() for name, tensor in start.state_dict().items()}
 
+        agent = Agent(start, tokenizer, device, preset.reading, *limits(episodes))
+
         def measure(kinds: Sequence[str], each: int | None = None) -> list[Scored]:
             start.eval()
             found = []
             for kind in kinds:
                 tasks = asked[kind] if each is None else sampled(asked[kind], each)
-                found += score(kind, _played(tasks, sources, start, tokenizer, preset.reading, device), floors)
+                found += score(kind, _played(agent, tasks, sources), floors)
             start.train()
             return found
 
@@ -120,7 +122,7 @@ def probe(
             training, seconds = budget(share)
             some = [encode(tokenizer, row.task.family, row.messages, row.task.protocol) for row in few]
             point = learn(start, some, training, seed=seed, device=device, seconds=seconds)
-            curve.append(_learning(share, few, point, measure(("patients",), max(10, preset.each[0] // 2))))
+            curve.append(_learning(share, few, point, measure(("patients",), max(10, preset.each[0] // 3))))
             progress(f"{share:.1%} of the patients, {len(few):,} rows: {_brief(curve[-1].scored)}")
         curve.append(_learning(1.0, mine, learned, [one for one in scored if one.kind == "patients"]))
         start.load_state_dict(trained_weights)
@@ -167,13 +169,10 @@ def _questions(
     return {kind: sampled(some, count) for (kind, some), count in zip(kinds.items(), each, strict=True)}
 
 
-def _played(
-    tasks: Sequence[Task], sources: dict[str, TaskSet], model: Any, tokenizer: Any, reading: int, device: str
-) -> list[Outcome]:
+def _played(agent: Agent, tasks: Sequence[Task], sources: dict[str, TaskSet]) -> list[Outcome]:
     outcomes = []
     for split, source in sources.items():
-        some = [task for task in tasks if task.split == split]
-        outcomes += play_tasks(model, tokenizer, some, source, batch=reading, device=device)
+        outcomes += agent.play([task for task in tasks if task.split == split], source)
     return outcomes
 
 
