@@ -183,6 +183,7 @@ class CodeEnvironment:
         references = list(dict.fromkeys(references))
         if len(references) > most:
             return _error(f"{len(references)} references are too many at once; {most} is the most")
+        self.service.prefetch(references)
         found: dict[str, Record] = {}
         unknown, foreign = [], 0
         for reference in references:

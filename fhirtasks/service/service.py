@@ -8,6 +8,7 @@ given.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from operator import attrgetter
 from typing import Literal, NamedTuple, TypeAlias
@@ -199,6 +200,11 @@ class Service:
             mine = [record for record in records if record.patient == patient]
             found[type] = sorted([*found.get(type, []), *mine], key=lambda record: record.id)
         return {type: found[type] for type in sorted(found) if found[type]}
+
+    def prefetch(self, references: Iterable[str]) -> None:
+        """Looks up what many references mean at once: each is then resolved without a query of its own."""
+        parsed = map(parse_reference, references)
+        self._charts.prefetch([(one.type, one.id) for one in parsed if one.type is not None and one.id is not None])
 
     def resolve(self, reference: str) -> Record | None:
         """The resource that a reference means, if it is seen now: literal, absolute, urn:uuid, or by identifier."""
