@@ -128,7 +128,7 @@ def probe(
         start.load_state_dict(trained_weights)
     report = ProbeReport(
         release=_digest_of(release), seed=seed, device=device, shape=asdict(preset.shape), families=trained,
-        rows=len(mine), patients=len({patient_of(row.task) for row in mine}), vocabulary=tokenizer.get_vocab_size(),
+        rows=len(mine), patients=_patients(mine), vocabulary=tokenizer.get_vocab_size(),
         episode_tokens=_lengths(episodes), recalled=recalled, learned=asdict(learned), scored=scored, curve=curve,
         marks=marks, seconds=time.monotonic() - started,
     )  # fmt: skip
@@ -138,8 +138,12 @@ def probe(
 
 
 def _learning(share: float, rows: Sequence[Row], learned: Learned, scored: list[Scored]) -> Learning:
-    patients = len({patient_of(row.task) for row in rows})
-    return Learning(share, patients, len(rows), learned.tokens, learned.loss, scored)
+    return Learning(share, _patients(rows), len(rows), learned.tokens, learned.loss, scored)
+
+
+def _patients(rows: Sequence[Row]) -> int:
+    """Patients whom the rows are about; a task about somebody whom the records do not have is about none."""
+    return len({patient for row in rows for patient in row.task.patients})
 
 
 def _trained_families(rows: Sequence[Row], wanted: Sequence[str]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 What an agent copies out of records (ids, numbers, times, names) is cut the same way wherever it stands: UUIDs and digits into
 pairs, a space apart from a capitalised word. What stands between ids and numbers, and stands so in the records of many
-patients, is one token; so an Observation of 1,100 characters is about 130 tokens.
+patients, is one token; so an Observation of 1,100 characters is about 150 tokens.
 """
 
 from __future__ import annotations
