@@ -24,6 +24,8 @@ QUANTILES: Final = (0.5, 0.9, 0.95, 0.99, 1.0)
 class Report:
     """What was found. ``drifting`` rows have a turn whose tokens differ, ``unmasked`` turns whose loss is not on what is said.
 
+    Everything but ``drifting`` is of the rows as ``train sft`` renders them: where the tokenizer's own template drifts, with TRL's
+    training template, and where there is none, of the rows that do not drift.
     ``lengths`` are quantiles of tokens of rows; ``over`` says what ``--max-length`` would cut, empty without it. ``remedy`` is
     empty where all is well.
     """
@@ -71,15 +73,18 @@ def check(
     rendering = Rendering(tokenizer, thinking=thinking, stops=stop_tokens(tokenizer, model))
     encoded = [rendering.encode(row) for row in rows]
     drifting = [row.drift for row in encoded if row.drift is not None]
-    wrong = [found for row in encoded for found in mistaken(row, tokenizer)]
-    unstopped = sum(not stops for row in encoded for stops in row.stopped)
+    trained = _otherwise(rows, tokenizer, rendering) if drifting and not turns else None
+    keeps = trained is not None
+    trained = [row for row in encoded if row.drift is None] if trained is None else trained
+    wrong = [found for row in trained for found in mistaken(row, tokenizer)]
+    unstopped = sum(not stops for row in trained for stops in row.stopped)
     return Report(
-        rows=len(rows), turns=sum(len(row.turns) for row in rows), tokens=sum(len(row.ids) for row in encoded),
-        trained=sum(end - start for row in encoded for start, end in row.spans), drifting=len(drifting),
+        rows=len(rows), turns=sum(len(row.turns) for row in rows), tokens=sum(len(row.ids) for row in trained),
+        trained=sum(end - start for row in trained for start, end in row.spans), drifting=len(drifting),
         unmasked=len(wrong), unstopped=unstopped, first_drift=asdict(drifting[0]) if drifting else None,
-        first_unmasked=wrong[0] if wrong else None, lengths=_quantiles([len(row.ids) for row in encoded]),
-        over={} if max_length is None else _over(encoded, max_length),
-        remedy=_remedy(rows, tokenizer, rendering, bool(drifting), bool(wrong), bool(unstopped), turns),
+        first_unmasked=wrong[0] if wrong else None, lengths=_quantiles([len(row.ids) for row in trained or encoded]),
+        over={} if max_length is None or not trained else _over(trained, max_length),
+        remedy=_remedy(bool(drifting), bool(wrong), bool(unstopped), turns, keeps),
     )  # fmt: skip
 
 
@@ -142,15 +147,17 @@ def as_text(report: Report) -> str:
     return "\n".join([*lines, report.remedy or "good: what is trained is what will be asked"])
 
 
-def _remedy(
-    rows: Sequence[Conversation],
-    tokenizer: Any,
-    rendering: Rendering,
-    drift: bool,
-    wrong: bool,
-    unstopped: bool,
-    turns: bool,
-) -> str:
+def _otherwise(rows: Sequence[Conversation], tokenizer: Any, rendering: Rendering) -> list[Encoded] | None:
+    """The rows as ``train sft`` renders them where the tokenizer's own template will not do; None where nothing does."""
+    for other in renderings(tokenizer, thinking=rendering.thinking, stops=rendering.stops):
+        if other.template is not None:
+            found = [other.encode(row) for row in rows]
+            if all(row.drift is None for row in found):
+                return found
+    return None
+
+
+def _remedy(drift: bool, wrong: bool, unstopped: bool, turns: bool, keeps: bool) -> str:
     if unstopped:
         return "The template ends a turn with no token that stops generation: take another model or another template."
     if wrong:
@@ -159,8 +166,6 @@ def _remedy(
         return ""
     if turns:
         return "The template renders a turn otherwise once it is said: take another model or another template."
-    others = renderings(tokenizer, thinking=bool(rendering.thinking), stops=rendering.stops)
-    keeps = any(one.template is not None and all(one.encode(row).drift is None for row in rows[:8]) for one in others)
     remedy = "The template renders earlier turns otherwise than they were said. Train one row per turn (--turns)"
     return remedy + (
         ", or whole episodes: train sft then takes TRL's training template and saves it with the model, which must be served "

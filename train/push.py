@@ -8,8 +8,8 @@ from typing import Final
 
 from fhirtasks.errors import UserError
 
-LEFT_OUT: Final = ("checkpoint-*/*", "start/*", "started.json", "rollouts.jsonl")
-"""Not uploaded: checkpoints, the merged start, and rollouts, which show records."""
+LEFT_OUT: Final = ("checkpoint-*/*", "start/*", "started.json", "training_args.bin", "rollouts.jsonl")
+"""Not uploaded: checkpoints, the merged start, settings of the machine, and rollouts, which show records."""
 
 
 def push_model(folder: Path, name: str) -> str:

@@ -56,6 +56,7 @@ def test_drift_is_found_at_its_first_token_and_turns_have_none(hybrid: Path) -> 
     assert drift["turn"] == 1, "a turn that another follows is rendered without the block that a server opens it with"
     assert "<think>" in drift["inference"] and "<think>" not in drift["training"]
     assert "--turns" in found["remedy"] and "training template" in found["remedy"]
+    assert 0 < found["trained"] < found["tokens"] and (found["unmasked"], found["unstopped"]) == (0, 0)
     code, found = ran(str(release("text")), "--model", str(hybrid), "--turns")
     assert (code, found["good"], found["drifting"], found["remedy"]) == (0, True, 0, "")
     report = CliRunner().invoke(app, ["check", str(release("text")), "--tokenizer", str(hybrid)])
