@@ -184,7 +184,7 @@ def as_text(report: Mapping[str, Any]) -> str:
         console.print(curve)
     how = report["training"]
     console.print(
-        f"trained on {how['tokens']:,} tokens in {how['steps']:,} steps ({how['seconds']:.0f} s, ended by {how['ended_by']}); "
+        f"trained on {how['tokens']:,} tokens in {how['steps']:,} steps ({how['seconds']:.0f} s, paced by {how['paced_by']}); "
         f"the whole probe took {report['seconds']:.0f} s on {report['device']}, seed {report['seed']}",
         highlight=False,
     )

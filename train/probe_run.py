@@ -1,7 +1,7 @@
 """Trains the probe's model: recall drills first, then whole episodes, the loss on what the assistant says.
 
-Both are measured in tokens, so the same release, seed, threads and machine give the same weights; minutes are only a limit, and
-where they end a run (``ended_by``), the weights depend on the machine's speed.
+Both are measured in tokens, so the same release, seed, threads and machine give the same weights; minutes are only a limit. A run
+that falls far behind them follows the clock from there on (``paced_by``), and its weights depend on the machine's speed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ WARM_UP: Final = 50
 """Steps in which the learning rate rises."""
 DECAY: Final = 0.4
 """The share of a run after which the learning rate falls, to a fiftieth at its end."""
+LATE: Final = 0.1
+"""The share of its time by which a run may lag behind its tokens before the clock paces it."""
 _DRILLS: Final = 16
 """Drills per step."""
 
@@ -52,7 +54,7 @@ class Learned:
     seconds: float
     first_loss: float
     loss: float
-    ended_by: str
+    paced_by: str
 
 
 def drill(
@@ -87,7 +89,7 @@ def learn(
     seconds: float = float("inf"),
     watch: Callable[[float, int, float], float] | None = None,
 ) -> Learned:
-    """Trains on episodes until the tokens are used up or the seconds are over.
+    """Trains on episodes until the tokens are used up or the seconds are over (by a tenth, if the clock did not pace it).
 
     ``watch(elapsed, tokens, loss)`` is called after every step; the seconds that it returns do not count.
     """
@@ -96,7 +98,7 @@ def learn(
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=training.rate, betas=(0.9, 0.95), weight_decay=0.01)
     losses: list[float] = []
-    tokens, away, progress, started = 0, 0.0, 0.0, time.monotonic()
+    tokens, away, progress, late, started = 0, 0.0, 0.0, False, time.monotonic()
 
     chance = random.Random(f"lengths {seed}")
 
@@ -108,7 +110,10 @@ def learn(
 
     for batch in batches(episodes, training.batch, limit, random.Random(f"batches {seed}")):
         elapsed = time.monotonic() - started - away
-        progress = max(tokens / training.tokens, elapsed / seconds)
+        progress = tokens / training.tokens
+        late = late or elapsed / seconds > progress + LATE
+        if late:
+            progress = max(progress, elapsed / seconds)
         if progress >= 1:
             break
         falling = min(1.0, (1 - progress) / (1 - DECAY))
@@ -122,8 +127,8 @@ def learn(
         if watch is not None:
             away += watch(elapsed, tokens, _mean(losses[-100:]))
     used = time.monotonic() - started - away
-    ended_by = "tokens" if tokens >= training.tokens else "minutes"
-    return Learned(tokens, len(losses), used, _mean(losses[:10]), _mean(losses[-100:]), ended_by)
+    paced_by = "minutes" if late else "tokens"
+    return Learned(tokens, len(losses), used, _mean(losses[:10]), _mean(losses[-100:]), paced_by)
 
 
 def _logits(model: Any, ids: Any, wanted: Any, device: str) -> tuple[Any, Any]:

@@ -187,7 +187,7 @@ def test_the_loss_falls_and_the_same_seed_gives_the_same_weights(tokenizer: Any,
     for _ in range(2):
         model = make_model(Shape(), tokenizer.get_vocab_size(), 7)
         learned = learn(model, episodes, TINY, seed=7, device="cpu")
-        assert learned.ended_by == "tokens" and learned.tokens >= TINY.tokens
+        assert learned.paced_by == "tokens" and learned.tokens >= TINY.tokens
         assert learned.loss < learned.first_loss
         made.append(model.state_dict())
     assert all(tensor.equal(made[1][name]) for name, tensor in made[0].items())
@@ -196,7 +196,7 @@ def test_the_loss_falls_and_the_same_seed_gives_the_same_weights(tokenizer: Any,
 def test_minutes_end_a_run_too(tokenizer: Any, episodes: list[Encoded]) -> None:
     model = make_model(Shape(128, 2, 128), tokenizer.get_vocab_size(), 0)
     learned = learn(model, episodes, replace(TINY, tokens=10**9), seed=0, device="cpu", seconds=1)
-    assert learned.ended_by == "minutes" and learned.steps > 0
+    assert learned.paced_by == "minutes" and learned.steps > 0
 
 
 def test_greedy_messages_are_those_of_the_model_without_a_cache(tokenizer: Any, episodes: list[Encoded]) -> None:
@@ -281,7 +281,7 @@ def test_a_probe_goes_through_every_stage(run: tuple[ProbeReport, Path, list[str
         assert sum(branch["n"] for branch in one["branches"].values()) == one["n"]
     few, all_rows = told["curve"]
     assert few["patients"] < all_rows["patients"] and few["rows"] < all_rows["rows"] == told["rows"]
-    assert told["training"]["steps"] > 0 and told["training"]["ended_by"] == "tokens"
+    assert told["training"]["steps"] > 0 and told["training"]["paced_by"] == "tokens"
     assert len(told["marks"]) == 1 and any("minutes" in line for line in said)
     text = as_text(told)
     assert "record_blood_pressure" in text and "learning curve" in text and "best floor" in text
