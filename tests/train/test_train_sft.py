@@ -332,3 +332,30 @@ def test_accelerate_reads_every_configuration_that_ships() -> None:
     assert kinds["cpu"].use_cpu and not kinds["ddp"].use_cpu
     assert kinds["fsdp2"].fsdp_config["fsdp_version"] == 2
     assert kinds["zero3"].deepspeed_config["zero_stage"] == 3
+
+
+def test_reinforcement_goes_on_from_what_was_trained_with_the_very_tokens(models: Models, tmp_path: Path) -> None:
+    """The saved template is the model's own now: GRPO's prompts and replies are those of the SFT rows, tool calls included."""
+    from train_support import Scripted, as_sampled, expert
+
+    from train.grpo import GrpoOptions
+    from train.grpo import make_trainer as grpo_trainer
+    from train.models import load_tokenizer
+
+    train_sft(options("tools", models("tools"), tmp_path / "sft", steps=1))
+    spec = FhirSpec(release("tools"))
+    chosen = GrpoOptions(
+        dataset=str(release("tools")), model=str(tmp_path / "sft"), out=tmp_path / "rl", steps=1, prompts=1,
+        generations=2, batch=2, max_completion_length=16384, report_to="none",
+    )  # fmt: skip
+    trainer = grpo_trainer(chosen, spec, spec.train_dataset)
+    scripted = Scripted(trainer, lambda task_id, _: [as_sampled(raw, "tools") for raw in expert(spec, task_id)])
+    trainer.train()
+    assert trainer.history[0]["accuracy"] == 1.0
+    rows = read_conversations(release("tools"), "train", (), turns=False)
+    trained, rendering = encode(
+        rows, load_tokenizer(str(tmp_path / "sft")), options("tools", tmp_path / "sft", tmp_path)
+    )
+    assert rendering.template is None
+    longest = max(scripted.contexts, key=len)
+    assert any(list(row.ids[: len(longest)]) == longest and len(row.ids) > len(longest) for row in trained)
