@@ -23,6 +23,8 @@ from train.rendering import Conversation, Encoded, Rendering, read_conversations
 
 STARTED: Final = "started.json"
 """What a run began with, so that ``--resume`` goes on with nothing else."""
+SAID: Final = 1_000
+"""Rows after which it is said how many are tokens (about 80 rows a second and process)."""
 _RESUMES: Final = ("seed", "rows", "learning_rate", "scheduler", "warmup", "epochs", "steps", "lora", "nf4")
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -146,6 +148,8 @@ def encode(rows: Sequence[Conversation], tokenizer: Any, options: SftOptions) ->
                     f"model trained on it never stops. See fhirtasks train check."
                 )
             found.append(encoded)
+            if len(found) % SAID == 0 and int(os.environ.get("RANK", "0")) == 0:
+                progress(f"{len(found):,} of {len(rows):,} rows are tokens")
         else:
             return found, rendering
         if options.turns:

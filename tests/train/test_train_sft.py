@@ -152,7 +152,7 @@ def test_the_whole_model_moves_and_leaves_a_record_and_its_template(
     from transformers import AutoTokenizer
     from trl import get_training_chat_template
 
-    run = train_sft(options(protocol, models(protocol), tmp_path / "out"))
+    run = train_sft(options(protocol, models(protocol), tmp_path / "out", rows=1, batch=1))
     before, after = (load_file(folder / "model.safetensors") for folder in (models(protocol), tmp_path / "out"))
     assert before.keys() == after.keys()
     assert all(not before[name].equal(after[name]) for name in before)
@@ -342,7 +342,7 @@ def test_reinforcement_goes_on_from_what_was_trained_with_the_very_tokens(models
     from train.grpo import make_trainer as grpo_trainer
     from train.models import load_tokenizer
 
-    train_sft(options("tools", models("tools"), tmp_path / "sft", steps=1))
+    train_sft(options("tools", models("tools"), tmp_path / "sft", steps=1, rows=1, batch=1))
     spec = FhirSpec(release("tools"))
     chosen = GrpoOptions(
         dataset=str(release("tools")), model=str(tmp_path / "sft"), out=tmp_path / "rl", steps=1, prompts=1,
