@@ -148,8 +148,9 @@ def test_what_does_not_go_together_is_refused(base: Path, tmp_path: Path) -> Non
 
 
 def test_options_come_from_the_release(base: Path, tmp_path: Path) -> None:
-    assert defaults(None) == {"mode": "clinical", "per_family": 240, "seed": 0, "protocol": None}
-    assert defaults(base) == {"mode": "clinical", "per_family": 24, "seed": 51, "protocol": "text"}
+    usual = {"mode": "clinical", "test_families": [], "test_wordings": False, "difficulty": {}}
+    assert defaults(None) == usual | {"per_family": 240, "seed": 0, "protocol": None}
+    assert defaults(base) == usual | {"per_family": 24, "seed": 51, "protocol": "text"}
 
 
 @given(st.dictionaries(st.integers(0, 300).map(str), st.sampled_from(["", *SPLITS]), max_size=120), st.integers(0, 9))
