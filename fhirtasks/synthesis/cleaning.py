@@ -69,6 +69,8 @@ def clean(raw: str, dialect: Mode) -> Cleaned:
             break
     if not found or isinstance(parse(text, "clinical"), Invalid):
         return Cleaned(raw)
+    if text.endswith(">") and "</" in text.splitlines()[-1]:  # a tag that lost its beginning, taken for part of a URL
+        return Cleaned(raw)
     meant = parse(raw, dialect)
     if not isinstance(meant, Invalid) and not same_action(meant, parse(text, dialect)):
         return Cleaned(raw)
