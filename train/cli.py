@@ -25,6 +25,22 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
+Dataset = Annotated[str, typer.Argument(help="A release: its folder, or ORG/NAME on the Hub.")]
+Tag = Annotated[str | None, typer.Option(help="The dataset's tag on the Hub; main without it.")]
+Split = Annotated[str, typer.Option(help="The split to take.")]
+Families = Annotated[list[str] | None, typer.Option(help="A family to take; repeat for more.")]
+Start = Annotated[str, typer.Option(help="The model to start from: a folder (also an adapter's) or a Hub name.")]
+Out = Annotated[Path, typer.Option(help="The folder for the trained model or adapter.")]
+Lora = Annotated[int | None, typer.Option(help="Train a LoRA adapter of this rank.", min=1)]
+Thinking = Annotated[bool, typer.Option("--thinking", help="Let the chat template open a reasoning block.")]
+Temperature = Annotated[float, typer.Option(help="Of sampling.", min=0.0)]
+Turns = Annotated[bool, typer.Option("--turns", help="One row per assistant turn, not whole episodes.")]
+SaveSteps = Annotated[int | None, typer.Option(help="A checkpoint every so many steps (sft: else per epoch).", min=1)]
+Merge = Annotated[bool, typer.Option("--merge", help="Also write the merged model, to OUT/merged.")]
+Push = Annotated[str | None, typer.Option(help="ORG/NAME: also upload the model to the Hub, private.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")]
+ReportTo = Annotated[str, typer.Option(help="auto (trackio where installed), none or trackio.")]
+Seed = Annotated[int, typer.Option(help="Same seed, same result on the same machine.", min=0)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout.")]
 
 
@@ -51,12 +67,7 @@ def numbers(given: list[str] | None, option: str) -> dict[str, float]:
 
 @app.command()
 def grpo(
-    dataset: Annotated[str, typer.Argument(help="A release: its folder, or ORG/NAME on the Hub.")],
-    model: Annotated[str, typer.Option(help="The model to start from: a folder (also an adapter's) or a Hub name.")],
-    out: Annotated[Path, typer.Option("--out", help="The folder for the trained model.")],
-    revision: Annotated[str | None, typer.Option(help="The dataset's tag on the Hub; main without it.")] = None,
-    split: Annotated[str, typer.Option(help="The split to train on.")] = "train",
-    family: Annotated[list[str] | None, typer.Option("--families", help="A family to take; repeat for more.")] = None,
+    dataset: Dataset, model: Start, out: Out, tag: Tag = None, split: Split = "train", families: Families = None,
     curriculum: Annotated[Path | None, typer.Option(help="What train passk wrote: which families, how much.")] = None,
     reward: Annotated[
         list[str] | None, typer.Option("--reward", help="NAME=WEIGHT of a reward component; default outcome=1.")
@@ -70,30 +81,26 @@ def grpo(
     ] = 4096,
     learning_rate: Annotated[float, typer.Option(help="Constant.")] = 1e-6,
     beta: Annotated[float, typer.Option(help="Weight of the KL term towards the start.", min=0.0)] = 0.0,
-    temperature: Annotated[float, typer.Option(help="Of sampling.", min=0.0)] = 1.0,
-    thinking: Annotated[bool, typer.Option("--thinking", help="Let the chat template open a reasoning block.")] = False,
-    lora: Annotated[int | None, typer.Option(help="Train a LoRA adapter of this rank.", min=1)] = None,
+    temperature: Temperature = 1.0, thinking: Thinking = False, lora: Lora = None,
     vllm: Annotated[str, typer.Option(help="How to generate: off, colocate or server.")] = "off",
     vllm_server: Annotated[str | None, typer.Option(help="The URL of trl vllm-serve.")] = None,
     vllm_memory: Annotated[float, typer.Option(help="Share of a GPU for vLLM when colocated.", min=0.0, max=1.0)] = 0.3,
-    save_steps: Annotated[int | None, typer.Option(help="A checkpoint every so many steps.", min=1)] = None,
-    report_to: Annotated[str, typer.Option(help="auto (trackio where installed), none or trackio.")] = "auto",
     stop_on_alarm: Annotated[bool, typer.Option("--stop-on-alarm", help="End at the first known failure.")] = False,
-    seed: Annotated[int, typer.Option(help="Same seed, same run on the same machine.", min=0)] = 0,
-    as_json: Json = False,
-) -> None:
+    save_steps: SaveSteps = None, resume: Resume = False, merge: Merge = False, push: Push = None,
+    report_to: ReportTo = "auto", seed: Seed = 0, as_json: Json = False,
+) -> None:  # fmt: skip
     """Reinforcement learning (GRPO) in the environment; several processes by accelerate launch -m fhirtasks train grpo."""
     needs_extra()
     from fhirtasks.environments.reward import WEIGHTS
     from train.grpo import GrpoOptions, summary, train_grpo
 
     options = GrpoOptions(
-        dataset=dataset, model=model, out=out, revision=revision, split=split, families=tuple(family or ()),
+        dataset=dataset, model=model, out=out, revision=tag, split=split, families=tuple(families or ()),
         curriculum=curriculum, weights=numbers(reward, "--reward") or dict(WEIGHTS), steps=steps, prompts=prompts,
         generations=generations, batch=batch, max_completion_length=max_completion_length, learning_rate=learning_rate,
-        beta=beta, temperature=temperature, thinking=thinking, lora=lora, vllm=vllm,  # type: ignore[arg-type]
-        vllm_server=vllm_server, vllm_memory=vllm_memory, save_steps=save_steps, report_to=report_to,  # type: ignore[arg-type]
-        stop_on_alarm=stop_on_alarm, seed=seed,
+        beta=beta, temperature=temperature, thinking=thinking, lora=lora, merge=merge, push=push, resume=resume,
+        vllm=vllm, vllm_server=vllm_server, vllm_memory=vllm_memory, save_steps=save_steps,  # type: ignore[arg-type]
+        report_to=report_to, stop_on_alarm=stop_on_alarm, seed=seed,  # type: ignore[arg-type]
     )  # fmt: skip
     run = train_grpo(options)
     if int(os.environ.get("RANK", "0")) == 0:  # of several processes one speaks
@@ -102,14 +109,8 @@ def grpo(
 
 @app.command()
 def sft(
-    dataset: Annotated[str, typer.Argument(help="A release: its folder, or ORG/NAME on the Hub.")],
-    model: Annotated[str, typer.Option(help="The model to start from: a folder (also an adapter's) or a Hub name.")],
-    out: Annotated[Path, typer.Option("--out", help="The folder for the trained model or adapter.")],
-    tag: Annotated[str | None, typer.Option(help="The dataset's tag on the Hub; main without it.")] = None,
-    split: Annotated[str, typer.Option(help="The split to train on.")] = "train",
-    family: Annotated[list[str] | None, typer.Option("--families", help="A family to take; repeat for more.")] = None,
-    preset: Annotated[str | None, typer.Option(help="A published recipe: medagentbench (QLoRA).")] = None,
-    turns: Annotated[bool, typer.Option("--turns", help="One row per assistant turn, not whole episodes.")] = False,
+    dataset: Dataset, model: Start, out: Out, tag: Tag = None, split: Split = "train", families: Families = None,
+    preset: Annotated[str | None, typer.Option(help="A published recipe: medagentbench (QLoRA).")] = None, turns: Turns = False,
     max_length: Annotated[
         int | None, typer.Option(help="Tokens of a row (8192); longer ones are cut at a turn and counted.", min=1)
     ] = None,
@@ -118,29 +119,22 @@ def sft(
     rows: Annotated[int | None, typer.Option(help="Rows per optimizer step, over all processes (8).", min=1)] = None,
     batch: Annotated[int | None, typer.Option(help="Rows per process in one backward pass (1).", min=1)] = None,
     learning_rate: Annotated[float | None, typer.Option(help="At its highest (2e-5).")] = None,
-    lora: Annotated[int | None, typer.Option(help="Train a LoRA adapter of this rank.", min=1)] = None,
+    lora: Lora = None,
     lora_alpha: Annotated[int | None, typer.Option(help="Its alpha; twice the rank unless given.", min=1)] = None,
     lora_dropout: Annotated[float | None, typer.Option(help="Its dropout (0).", min=0.0, max=1.0)] = None,
     nf4: Annotated[bool | None, typer.Option("--nf4/--no-nf4", help="Keep the base in four bits (QLoRA).")] = None,
     thinking: Annotated[
         bool | None, typer.Option("--thinking/--no-thinking", help="Let the chat template open a reasoning block.")
     ] = None,
-    merge: Annotated[bool, typer.Option("--merge", help="Also write the merged model, to OUT/merged.")] = False,
-    push: Annotated[str | None, typer.Option(help="ORG/NAME: also upload the model to the Hub, private.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in OUT.")] = False,
-    save_steps: Annotated[
-        int | None, typer.Option(help="A checkpoint every so many steps; one per epoch without it.", min=1)
-    ] = None,
-    report_to: Annotated[str, typer.Option(help="auto (trackio where installed), none or trackio.")] = "auto",
-    seed: Annotated[int, typer.Option(help="Same seed, same run on the same machine.", min=0)] = 0,
-    as_json: Json = False,
-) -> None:
+    save_steps: SaveSteps = None, resume: Resume = False, merge: Merge = False, push: Push = None,
+    report_to: ReportTo = "auto", seed: Seed = 0, as_json: Json = False,
+) -> None:  # fmt: skip
     """Supervised fine-tuning on demonstrations; several processes by accelerate launch -m fhirtasks train sft."""
     needs_extra()
     from train.sft import summary, train_sft, with_preset
 
     options = with_preset(
-        preset, dataset=dataset, model=model, out=out, revision=tag, split=split, families=tuple(family or ()),
+        preset, dataset=dataset, model=model, out=out, revision=tag, split=split, families=tuple(families or ()),
         turns=turns, max_length=max_length, epochs=epochs, steps=steps, rows=rows, batch=batch,
         learning_rate=learning_rate, lora=lora, lora_alpha=lora_alpha, lora_dropout=lora_dropout, nf4=nf4,
         thinking=thinking, merge=merge, push=push, resume=resume, save_steps=save_steps, report_to=report_to, seed=seed,
@@ -153,12 +147,12 @@ def sft(
 @app.command()
 def merge(
     adapter: Annotated[Path, typer.Argument(help="An adapter's folder, as train sft --lora writes it.")],
-    out: Annotated[Path, typer.Option("--out", help="The folder for the whole model.")],
+    out: Annotated[Path, typer.Option(help="The folder for the whole model.")],
     as_json: Json = False,
 ) -> None:
     """Merge an adapter into its base."""
     needs_extra()
-    from train.sft import merge as run
+    from train.models import merge as run
 
     show({"model": str(run(adapter, out))}, as_json, lambda value: f"merged: {value['model']}")
 
@@ -177,25 +171,22 @@ def config(
 
 @app.command()
 def check(
-    dataset: Annotated[str, typer.Argument(help="A release: its folder, or ORG/NAME on the Hub.")],
+    dataset: Dataset,
     model: Annotated[
         str, typer.Option("--model", "--tokenizer", help="A folder or Hub name of the tokenizer and chat template.")
     ],
-    tag: Annotated[str | None, typer.Option(help="The dataset's tag on the Hub; main without it.")] = None,
-    split: Annotated[str, typer.Option(help="The split to look at.")] = "train",
-    family: Annotated[list[str] | None, typer.Option("--families", help="A family to take; repeat for more.")] = None,
-    turns: Annotated[bool, typer.Option("--turns", help="As train sft --turns renders it.")] = False,
+    tag: Tag = None, split: Split = "train", families: Families = None,
+    turns: Turns = False, thinking: Thinking = False,
     max_length: Annotated[int | None, typer.Option(help="Say what this length would cut.", min=1)] = None,
-    thinking: Annotated[bool, typer.Option("--thinking", help="Let the chat template open a reasoning block.")] = False,
     as_json: Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """Compare what training would show a model with what it will be shown in use; 1 if they differ."""
     needs_extra()
     from train.check import as_text
     from train.check import check as run
 
     report = run(
-        dataset, model, revision=tag, split=split, families=tuple(family or ()), turns=turns, max_length=max_length,
+        dataset, model, revision=tag, split=split, families=tuple(families or ()), turns=turns, max_length=max_length,
         thinking=thinking,
     )  # fmt: skip
     show(report.as_json(), as_json, lambda _: as_text(report))
@@ -205,27 +196,23 @@ def check(
 
 @app.command()
 def passk(
-    dataset: Annotated[str, typer.Argument(help="A release: its folder, or ORG/NAME on the Hub.")],
+    dataset: Dataset,
     model: Annotated[str | None, typer.Option(help="The model: a folder, a Hub name, or a name at --endpoint.")] = None,
     endpoint: Annotated[str | None, typer.Option(help="An OpenAI-compatible base URL.")] = None,
     rollouts: Annotated[
         Path | None, typer.Option(help="JSONL of transcripts, several per task, in place of a model.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Write the curriculum here.")] = None,
-    tag: Annotated[str | None, typer.Option(help="The dataset's tag on the Hub; main without it.")] = None,
-    split: Annotated[str, typer.Option(help="The split whose tasks are asked.")] = "train",
-    family: Annotated[list[str] | None, typer.Option("--families", help="A family to take; repeat for more.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the curriculum here.")] = None,
+    tag: Tag = None, split: Split = "train", families: Families = None,
     samples: Annotated[int, typer.Option(help="Attempts at each task.", min=1)] = 12,
     k: Annotated[int | None, typer.Option("-k", help="The k of pass@k; the attempts unless given.", min=1)] = None,
     limit: Annotated[int | None, typer.Option(help="Tasks per family.", min=1)] = 20,
     batch: Annotated[int, typer.Option(help="Conversations at a time.", min=1)] = 12,
-    temperature: Annotated[float, typer.Option(help="Of sampling.", min=0.0)] = 1.0,
     guessable: Annotated[
         bool, typer.Option("--guessable", help="Hold answers that can be guessed to EHRMIND's reliable pass@12.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Same seed, same attempts on the same machine.", min=0)] = 0,
-    as_json: Json = False,
-) -> None:
+    temperature: Temperature = 1.0, seed: Seed = 0, as_json: Json = False,
+) -> None:  # fmt: skip
     """pass@k per family and difficulty: which families want SFT first, which RL, which are solved."""
     if (rollouts is None) == (model is None):
         raise UserError("Give --model to sample its attempts, or --rollouts with attempts that were recorded.")
@@ -239,7 +226,7 @@ def passk(
     elif model is not None:
         speaker = local_speaker(model, batch=batch, temperature=temperature, seed=seed)
     options = PasskOptions(
-        dataset, revision=tag, split=split, families=tuple(family or ()), samples=samples, k=k, limit=limit,
+        dataset, revision=tag, split=split, families=tuple(families or ()), samples=samples, k=k, limit=limit,
         rollouts=rollouts, guessable=guessable,
     )  # fmt: skip
     try:
@@ -258,17 +245,15 @@ def probe(
     preset: Annotated[
         str, typer.Option(help="cpu (two cores, half an hour) or gpu (one H200, eight minutes).")
     ] = "cpu",
-    family: Annotated[
-        list[str] | None,
-        typer.Option("--families", help="A family to train on; repeat for more. The others are held out."),
+    families: Annotated[
+        list[str] | None, typer.Option(help="A family to train on; repeat for more. The others are held out.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Keep the model, its tokenizer and probe.json here.")
+        Path | None, typer.Option(help="Keep the model, its tokenizer and probe.json here.")
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Limit of the whole run.", min=0.01)] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same model on the same machine.", min=0)] = 0,
-    as_json: Json = False,
-) -> None:
+    seed: Seed = 0, as_json: Json = False,
+) -> None:  # fmt: skip
     """Make a small model on a release alone and see what it can do: does the release teach what it claims?"""
     lacking = [name for name in ("torch", "transformers") if find_spec(name) is None]
     if lacking:
@@ -280,7 +265,7 @@ def probe(
 
     chosen = preset_named(preset)
     report = run(
-        release, chosen, families=tuple(family or ()), minutes=minutes, seed=seed,
+        release, chosen, families=tuple(families or ()), minutes=minutes, seed=seed,
         device=device_of(preset, progress), out=out, progress=progress,
     )  # fmt: skip
     show(report.as_json(), as_json, as_text)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -15,16 +17,24 @@ from fhirtasks.environments.spec import FhirSpec
 from fhirtasks.errors import UserError
 from fhirtasks.printing import progress
 from train.curriculum import read_curriculum, select
-from train.record import Reports, plain, reports
+from train.record import PANELS, ROLLOUTS, RUN, Reports, dataset_record, plain, reports, versions, write_run
 
 Vllm = Literal["off", "colocate", "server"]
 SAMPLED: Final = 32
 """Tasks whose expert's episode is measured before the training begins."""
+_RESUMES: Final = (
+    "seed", "prompts", "generations", "max_completion_length", "learning_rate", "beta", "temperature", "thinking", "lora",
+    "vllm",
+)  # fmt: skip
+"""Options that a resumed run must have again, beside its model, tasks, rewards and processes. ``steps`` may be more."""
 
 
 @dataclass(frozen=True)
 class GrpoOptions:
-    """One run. ``prompts`` tasks per step, ``generations`` rollouts of each; lengths are tokens, observations included."""
+    """One run. ``prompts`` tasks per step, ``generations`` rollouts of each; lengths are tokens, observations included.
+
+    ``lora`` is an adapter's rank; ``merge`` also writes the model that it makes. ``push`` is ORG/NAME on the Hub.
+    """
 
     dataset: str
     model: str
@@ -44,6 +54,9 @@ class GrpoOptions:
     temperature: float = 1.0
     thinking: bool = False
     lora: int | None = None
+    merge: bool = False
+    push: str | None = None
+    resume: bool = False
     vllm: Vllm = "off"
     vllm_server: str | None = None
     vllm_memory: float = 0.3
@@ -58,6 +71,8 @@ def train_grpo(options: GrpoOptions) -> dict[str, Any]:
 
     Returns what ``run.json`` holds. UserError for anything that the user has to put right.
     """
+    from train.resume import train_from
+
     _check(options)
     spec = FhirSpec(
         options.dataset,
@@ -74,13 +89,19 @@ def train_grpo(options: GrpoOptions) -> dict[str, Any]:
     first: bool = trainer.accelerator.is_main_process
     if first:
         progress(f"{len(rows):,} tasks of {len(set(rows['family']))} families, {options.steps} steps")
-    result = trainer.train()
+    train_from(trainer, _begin(options, spec, rows["task_id"], write=first))
     trainer.save_model(str(options.out))
-    run = _run(options, spec, trainer, result.metrics)
+    run = _run(options, spec, trainer)
     if first:
-        from train.record import write_run
-
         write_run(options.out, run)
+        if options.merge:
+            from train.models import merge
+
+            merge(options.out, options.out / "merged")
+        if options.push is not None:
+            from train.push import push_model
+
+            push_model(options.out, options.push)
     trainer.accelerator.wait_for_everyone()
     return run
 
@@ -143,12 +164,12 @@ def _accumulation(options: GrpoOptions) -> int:
 
 
 def _check(options: GrpoOptions) -> None:
-    from train.record import PANELS, RUN
-
-    if any((options.out / name).exists() for name in (PANELS, RUN)):
+    if not options.resume and any((options.out / name).exists() for name in (PANELS, ROLLOUTS, RUN)):
         raise UserError(f"{options.out} holds a run already; give --out a new folder.")
     if options.generations < 2:
         raise UserError("--generations is at least 2: a group of one has nothing to be compared with.")
+    if options.merge and options.lora is None:
+        raise UserError("--merge is for adapters: give --lora with it.")
     if options.vllm not in get_args(Vllm):
         raise UserError(f"--vllm is {options.vllm!r}; it takes {', '.join(get_args(Vllm))}.")
     if options.vllm_server is not None and options.vllm != "server":
@@ -173,9 +194,23 @@ def _fits(trainer: Any, task_ids: list[str]) -> None:
         )
 
 
-def _run(options: GrpoOptions, spec: FhirSpec, trainer: Any, metrics: Mapping[str, float]) -> dict[str, Any]:
-    from train.record import dataset_record, versions
+def _begin(options: GrpoOptions, spec: FhirSpec, task_ids: Sequence[str], *, write: bool) -> Path | None:
+    """The checkpoint to go on from, None for a fresh start. UserError where there is none, or another run's.
 
+    The manifest's digest stands for the records, tasks and graders of the release, the ids for what a curriculum chose.
+    """
+    from train.resume import begin, start_named
+
+    manifest = dataset_record(spec.folder, options.dataset, options.revision)["manifest"]
+    data = hashlib.sha256(json.dumps([manifest, options.split, *task_ids]).encode()).hexdigest()
+    began = {name: getattr(options, name) for name in _RESUMES}
+    began |= {"model": start_named(options.model), "reward": dict(options.weights)}
+    began |= {"num_processes": int(os.environ.get("WORLD_SIZE", "1"))}
+    return begin(options.out, began, data, resume=options.resume, write=write)
+
+
+def _run(options: GrpoOptions, spec: FhirSpec, trainer: Any) -> dict[str, Any]:
+    losses = [panel["loss"] for panel in trainer.history if "loss" in panel]
     return {
         "command": "grpo",
         "options": {name: plain(value) for name, value in asdict(options).items()},
@@ -187,7 +222,7 @@ def _run(options: GrpoOptions, spec: FhirSpec, trainer: Any, metrics: Mapping[st
         "alarms": [asdict(alarm) for alarm in trainer.raised.values()],
         "steps": trainer.state.global_step,
         "results": {name: value for name, value in (trainer.history or [{}])[-1].items() if math.isfinite(value)},
-        "train_loss": metrics.get("train_loss"),
+        "train_loss": sum(losses) / len(losses) if losses else None,
     }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fhirtasks.errors import UserError
+from train.record import RUN, write_run
 
 ADAPTER: Final = "adapter_config.json"
 
@@ -67,3 +68,16 @@ def start_from(model: str, out: Path, *, write: bool = True) -> str:
         merged(folder).save_pretrained(out)
         load_tokenizer(model).save_pretrained(out)
     return str(out)
+
+
+def merge(adapter: Path, out: Path) -> Path:
+    """Writes the model that an adapter makes with its base, and its tokenizer; the run's record goes with it.
+
+    UserError for a folder that is no adapter.
+    """
+    if not (adapter / ADAPTER).is_file():
+        raise UserError(f"{adapter} is no adapter: it has no {ADAPTER}; a whole model needs no merging.")
+    start_from(str(adapter), out)
+    if (adapter / RUN).is_file():
+        write_run(out, json.loads((adapter / RUN).read_text(encoding="utf-8")) | {"merged": True})
+    return out

@@ -21,11 +21,12 @@ from fhirtasks.printing import progress
 from train.record import RUN, Reports, dataset_record, plain, reports, versions, write_run
 from train.rendering import Conversation, Encoded, Rendering, read_conversations, renderings, stop_tokens
 
-STARTED: Final = "started.json"
-"""What a run began with, so that ``--resume`` goes on with nothing else."""
 SAID: Final = 1_000
 """Rows after which it is said how many are tokens (about 80 rows a second and process)."""
-_RESUMES: Final = ("seed", "rows", "learning_rate", "scheduler", "warmup", "epochs", "steps", "lora", "nf4")
+_RESUMES: Final = (
+    "seed", "rows", "learning_rate", "scheduler", "warmup", "epochs", "steps", "lora", "lora_alpha", "lora_dropout", "nf4",
+)  # fmt: skip
+"""Options that a resumed run must have again, beside its model and its rows."""
 
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     # Published for MedAgentBench with Qwen3-32B on one H100: ChartR, "MedAgentBench SFT" (2026,
@@ -167,18 +168,22 @@ def train_sft(options: SftOptions) -> dict[str, Any]:
 
     Returns what ``run.json`` holds. UserError for anything that the user has to put right.
     """
+    from train.resume import train_from
+
     _check(options)
     folder = folder_of(options.dataset, options.revision)
     trainer, fitted, rendering = make_trainer(options, folder)
     first: bool = trainer.accelerator.is_main_process
     if first:
         progress(told(fitted))
-    trainer.train(resume_from_checkpoint=_checkpoint(options, fitted, write=first))
+    train_from(trainer, _begin(options, fitted, write=first))
     trainer.save_model(str(options.out))
     run = _run(options, folder, trainer, fitted, rendering)
     if first:
         write_run(options.out, run)
         if options.merge:
+            from train.models import merge
+
             merge(options.out, options.out / "merged")
         if options.push is not None:
             from train.push import push_model
@@ -225,21 +230,6 @@ def make_trainer(options: SftOptions, folder: Path, **more: Any) -> tuple[Any, F
         peft_config=adapter, quantization_config=_four_bits() if options.nf4 else None,
     )  # fmt: skip
     return trainer, fitted, rendering
-
-
-def merge(adapter: Path, out: Path) -> Path:
-    """Writes the model that an adapter makes with its base, and its tokenizer; the run's record goes with it.
-
-    UserError for a folder that is no adapter.
-    """
-    from train.models import ADAPTER, start_from
-
-    if not (adapter / ADAPTER).is_file():
-        raise UserError(f"{adapter} is no adapter: it has no {ADAPTER}; a whole model needs no merging.")
-    start_from(str(adapter), out)
-    if (adapter / RUN).is_file():
-        write_run(out, json.loads((adapter / RUN).read_text(encoding="utf-8")) | {"merged": True})
-    return out
 
 
 def told(fitted: Fitted) -> str:
@@ -323,31 +313,15 @@ def _check(options: SftOptions) -> None:
     reports(options.report_to)
 
 
-def _checkpoint(options: SftOptions, fitted: Fitted, *, write: bool) -> str | None:
+def _begin(options: SftOptions, fitted: Fitted, *, write: bool) -> Path | None:
     """The checkpoint to go on from, None for a fresh start. UserError where there is none, or another run's."""
-    from transformers.trainer_utils import get_last_checkpoint
+    from train.resume import begin, start_named
 
     digest = hashlib.sha256()
     for row in fitted.rows:
         digest.update(json.dumps([row.ids, row.spans]).encode())
-    began = {name: plain(getattr(options, name)) for name in _RESUMES} | {"tokens": digest.hexdigest()}
-    path = options.out / STARTED
-    last: str | None = get_last_checkpoint(str(options.out)) if options.out.is_dir() else None
-    if not options.resume:
-        if last is not None:
-            raise UserError(f"{options.out} holds checkpoints of a run: go on by --resume, or choose another --out.")
-        if write:
-            options.out.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(began, indent=1) + "\n", encoding="utf-8")
-        return None
-    if last is None or not path.is_file():
-        raise UserError(f"{options.out} holds no checkpoint to go on from; leave out --resume.")
-    before = json.loads(path.read_text(encoding="utf-8"))
-    other = [name for name in began if began[name] != before.get(name)]
-    if other:
-        what = "other rows" if other[0] == "tokens" else f"another --{other[0].replace('_', '-')}"
-        raise UserError(f"The run in {options.out} began with {what}: give the same, or choose another --out.")
-    return last
+    began = {"model": start_named(options.model), **{name: getattr(options, name) for name in _RESUMES}}
+    return begin(options.out, began, digest.hexdigest(), resume=options.resume, write=write)
 
 
 def _run(options: SftOptions, folder: Path, trainer: Any, fitted: Fitted, rendering: Rendering) -> dict[str, Any]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate.utils import gather_object
+from transformers import TrainerState
 from trl import GRPOTrainer
 
 from fhirtasks.environments.played import ENDED, FhirCode, FhirTools
@@ -37,6 +39,7 @@ class FhirTrainer(GRPOTrainer):  # type: ignore[misc]
         self.history: list[dict[str, float]] = []
         self.raised: dict[str, Alarm] = {}
         self._stop = stop
+        self._passes = 0
         self._written: list[list[int]] = []
         super().__init__(
             model,
@@ -50,6 +53,28 @@ class FhirTrainer(GRPOTrainer):  # type: ignore[misc]
             **({"chat_template": self.chat_template} if self.chat_template else {}),
         }
         self.bounds = Bounds(spec, self._tokenizer, self.max_completion_length, rendering)
+
+    def train(self, resume_from_checkpoint: str | None = None, **options: Any) -> Any:
+        """Trains as TRL does. From a checkpoint it goes on with that run's panels, and without what came after them."""
+        if resume_from_checkpoint is not None:
+            self._take_up(Path(resume_from_checkpoint))
+        return super().train(resume_from_checkpoint, **options)
+
+    def _take_up(self, checkpoint: Path) -> None:
+        state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+        self._passes = int(state.epoch)
+        for logs in state.log_history:
+            self._keep(logs)
+        if self.accelerator.is_main_process:
+            out = Path(self.args.output_dir)
+            _cut(out / PANELS, state.global_step + 1)
+            _cut(out / ROLLOUTS, state.global_step)  # those of a step are written before it is counted
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        sampler = super()._get_train_sampler(dataset)
+        for _ in range(self._passes):  # every pass over the tasks draws its own order, and TRL begins with the first
+            torch.randperm(sampler.num_samples, generator=sampler.generator)
+        return sampler
 
     def _generate(self, prompts: list[Any]) -> Any:
         found = super()._generate(prompts)
@@ -89,18 +114,25 @@ class FhirTrainer(GRPOTrainer):  # type: ignore[misc]
         super().log(logs, start_time)
         if "panel/reward" not in logs:
             return
-        figures = {name.removeprefix("panel/"): value for name, value in logs.items() if name.startswith("panel/")}
-        figures |= {name: logs[name] for name in ("entropy", "grad_norm", "loss", "kl") if logs.get(name) is not None}
-        self.history.append(figures)
-        new = [alarm for alarm in alarms(self.history) if alarm.name not in self.raised]
-        self.raised |= {alarm.name: alarm for alarm in new}
+        new = self._keep(logs)
         if self.accelerator.is_main_process:
-            line = {"step": self.state.global_step, **figures, "alarms": [asdict(alarm) for alarm in new]}
+            line = {"step": self.state.global_step, **self.history[-1], "alarms": [asdict(alarm) for alarm in new]}
             _append(Path(self.args.output_dir) / PANELS, [line])
             for alarm in new:
                 progress(f"step {self.state.global_step}, {alarm.name}: {alarm.sentence}")
         if new and self._stop:
             self.control.should_training_stop = True
+
+    def _keep(self, logs: Mapping[str, Any]) -> list[Alarm]:
+        """Adds what was logged of a step to the history; the alarms that it is the first to raise."""
+        if "panel/reward" not in logs:
+            return []
+        figures = {name.removeprefix("panel/"): value for name, value in logs.items() if name.startswith("panel/")}
+        figures |= {name: logs[name] for name in ("entropy", "grad_norm", "loss", "kl") if logs.get(name) is not None}
+        self.history.append(figures)
+        new = [alarm for alarm in alarms(self.history) if alarm.name not in self.raised]
+        self.raised |= {alarm.name: alarm for alarm in new}
+        return new
 
     def _rollout(
         self, row: dict[str, Any], raws: Sequence[str], ids: Sequence[int], mask: Sequence[int]
@@ -145,3 +177,16 @@ def _append(path: Path, lines: Sequence[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+
+
+def _cut(path: Path, step: int) -> None:
+    """Takes off the lines from this step on. Lines stand in the order of their steps; a kill may have cut off the last one."""
+    if not path.is_file():
+        return
+    kept = 0
+    with path.open("rb+") as file:
+        for line in file:
+            if not line.endswith(b"\n") or json.loads(line)["step"] >= step:
+                break
+            kept += len(line)
+        file.truncate(kept)

@@ -14,8 +14,11 @@ from fhirtasks.episodes.environment import run_solver
 from fhirtasks.tasks.floors import floor
 
 
-def make_model(folder: Path, texts: Iterable[str], template: str = "qwen3", seed: int = 0) -> Path:
-    """Saves a two-layer Qwen3 with a byte-level BPE learned from these texts and the named chat template of TRL's."""
+def make_model(folder: Path, texts: Iterable[str], template: str = "qwen3", seed: int = 0, **shape: int) -> Path:
+    """Saves a two-layer Qwen3 with a byte-level BPE learned from these texts and the named chat template of TRL's.
+
+    ``shape`` overrides what its configuration says.
+    """
     import torch
     import trl
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -34,12 +37,15 @@ def make_model(folder: Path, texts: Iterable[str], template: str = "qwen3", seed
     stored = Path(trl.__file__).parent / "chat_templates" / f"{template}.jinja"
     tokenizer.chat_template = stored.read_text(encoding="utf-8")
     torch.manual_seed(seed)
-    shape = Qwen3Config(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, head_dim=16, max_position_embeddings=65536, eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+    usual = {
+        "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "head_dim": 16, "max_position_embeddings": 65536,
+    }  # fmt: skip
+    config = Qwen3Config(
+        vocab_size=len(tokenizer), eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+        **usual | shape,
     )  # fmt: skip
-    Qwen3ForCausalLM(shape).save_pretrained(folder)
+    Qwen3ForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
