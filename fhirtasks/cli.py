@@ -390,7 +390,9 @@ def serve(
 
 @app.command()
 def evaluate(
-    tasks: Annotated[Path, typer.Option(help="A release folder, or a benchmark's task file.")],
+    tasks: Annotated[
+        list[Path], typer.Option(help="A release folder, or a benchmark's task file; repeat to compare releases.")
+    ],
     policy: Annotated[list[str] | None, typer.Option(help="expert, a floor, or model; repeat for more.")] = None,
     graph: OptionalGraph = None,
     split: Annotated[str | None, typer.Option(help="Only this split of a release.")] = None,
@@ -398,27 +400,42 @@ def evaluate(
     functions: Annotated[Path | None, typer.Option(help="The benchmark's tool list, your file.")] = None,
     endpoint: Annotated[str | None, typer.Option(help="An OpenAI-compatible base URL, for --policy model.")] = None,
     model: Annotated[str | None, typer.Option(help="Model name at the endpoint, or a local model folder.")] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(
+            help="Compare --model with this on the same tasks: a model, named as --model is, or transcripts that a run of its "
+            "own recorded by --out."
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="At most this many tasks per family.", min=1)] = None,
     sandbox: Annotated[str, typer.Option(help="What runs code tasks' Python: embedded, or cpython.")] = "embedded",
-    out: Annotated[Path | None, typer.Option("--out", help="Record the transcripts in this JSONL file.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Record the transcripts (the base's never) in this JSONL file; with several --tasks a folder, a file for each.",
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(help="Tasks that a model is asked at a time.", min=1)] = 8,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds of an earlier run.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a policy over a release's tasks or a public benchmark and print a table per family and branch."""
+    """Run a policy over a release's tasks or a public benchmark and print a table per family and branch.
+
+    With --base the model's rates stand beside its base's, paired; with several --tasks there is a table across releases.
+    """
+    from fhirtasks.evaluation.across import evaluate_across
     from fhirtasks.evaluation.run import EvaluationConfig
     from fhirtasks.evaluation.run import evaluate as run
 
     if sandbox not in ("embedded", "cpython"):
         raise UserError(f"--sandbox is {sandbox!r}; it takes embedded or cpython.")
-    report = run(
-        EvaluationConfig(
-            tasks=tasks, policies=tuple(policy or ("expert",)), graph=graph, split=split, prompt_template=prompt_template,
-            functions=functions, endpoint=endpoint, model=model, limit=limit, out=out, batch=batch, resume=resume,
-            sandbox="cpython" if sandbox == "cpython" else "embedded",
-        ),
-        progress=progress,
+    config = EvaluationConfig(
+        tasks=tasks[0], policies=tuple(policy or ("expert",)), graph=graph, split=split, prompt_template=prompt_template,
+        functions=functions, endpoint=endpoint, model=model, limit=limit, out=out, batch=batch, resume=resume, base=base,
+        sandbox="cpython" if sandbox == "cpython" else "embedded",
     )  # fmt: skip
+    report = run(config, progress) if len(tasks) == 1 else evaluate_across(config, tasks, progress)
     show(report.as_json(), as_json, lambda _: report.as_text())
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fhirtasks.errors import UserError
-from fhirtasks.evaluation.report import Outcome
+from fhirtasks.evaluation.outcomes import Outcome
 from fhirtasks.evaluation.sources import TaskSet, open_tasks
 from fhirtasks.tasks.types import Task
 from train.probe_agent import Agent, limits

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from fhirtasks.evaluation.report import Outcome
+from fhirtasks.evaluation.outcomes import Outcome
 from fhirtasks.evaluation.sources import TaskSet
 from fhirtasks.tasks.play import open_environment
 from fhirtasks.tasks.types import Task

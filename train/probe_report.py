@@ -9,7 +9,7 @@ from io import StringIO
 from typing import Any, Final
 
 from fhirtasks.episodes.types import Solver
-from fhirtasks.evaluation.report import Outcome, wilson
+from fhirtasks.evaluation.outcomes import Outcome, wilson
 from fhirtasks.evaluation.run import Prompting, play_solver
 from fhirtasks.evaluation.sources import TaskSet
 from fhirtasks.tasks.floors import FLOORS, floor

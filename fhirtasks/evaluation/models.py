@@ -167,8 +167,7 @@ def local_speaker(model: str, *, batch: int = 1, temperature: float = 0.0, seed:
         raise UserError(
             "A local model needs the train extra (pip install 'fhirtasks[train]'), or give --endpoint."
         ) from None
-    if ("/" not in model or model.startswith((".", "/"))) and not Path(model).is_dir():
-        raise UserError(f"There is no model folder {model}; give a folder, a Hub name, or --endpoint for a server.")
+    check_local(model)
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(model, padding_side="left")
         network: Any = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
@@ -206,6 +205,12 @@ def local_speaker(model: str, *, batch: int = 1, temperature: float = 0.0, seed:
         return [_local(tokenizer, ids, stops, task) for ids, (task, _) in zip(said, asked, strict=True)]
 
     return Speaker(speak, batch)
+
+
+def check_local(model: str) -> None:
+    """UserError for what is neither a folder nor a Hub name."""
+    if ("/" not in model or model.startswith((".", "/"))) and not Path(model).is_dir():
+        raise UserError(f"There is no model folder {model}; give a folder, a Hub name, or --endpoint for a server.")
 
 
 def _local(tokenizer: Any, ids: list[int], stops: set[int], task: PublicTask) -> str:

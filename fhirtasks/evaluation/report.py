@@ -2,89 +2,33 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from typing import Any, Final
+from typing import Any
 
 from fhirtasks.benchmarks.medagentbench import reported_as
-from fhirtasks.episodes.types import Episode
+from fhirtasks.evaluation.outcomes import Outcome, Score, grouped, percent, wilson
+from fhirtasks.evaluation.paired import PairedReport
 from fhirtasks.evaluation.sources import Benchmark
 from fhirtasks.tasks.floors import FLOORS
-from fhirtasks.tasks.types import Task, Verdict
 from graders.agentbench import Retrieval, means
-
-Z: Final = 1.959963984540054
-"""The standard normal's 97.5 % quantile."""
-
-
-def wilson(passed: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a proportion (Wilson, J Am Stat Assoc 1927;22:209-212); (0, 1) where nothing was asked."""
-    if not n:
-        return 0.0, 1.0
-    rate, spread = passed / n, Z * Z / n
-    middle = (rate + spread / 2) / (1 + spread)
-    half = math.sqrt(rate * (1 - rate) * spread + spread * spread / 4) / (1 + spread)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """One task under one policy. Without a verdict the policy could not be asked, and ``error`` says why.
-
-    ``cut`` is True where a message was cut off at its longest length.
-    """
-
-    task: Task
-    episode: Episode | None
-    verdict: Verdict | None
-    error: str = ""
-    cut: bool = False
-
-    @property
-    def passed(self) -> bool:
-        return self.verdict is not None and self.verdict.passed
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """``passed`` of ``n`` judged; ``infrastructure`` more could not be asked and are in neither."""
-
-    n: int
-    passed: int
-    infrastructure: int = 0
-
-    @staticmethod
-    def of(outcomes: Iterable[Outcome]) -> Score:
-        listed = list(outcomes)
-        judged = [outcome for outcome in listed if outcome.verdict is not None]
-        return Score(len(judged), sum(outcome.passed for outcome in judged), len(listed) - len(judged))
-
-    @property
-    def rate(self) -> float | None:
-        """The share that passed; None if nothing was judged."""
-        return self.passed / self.n if self.n else None
-
-    def as_json(self) -> dict[str, Any]:
-        low, high = wilson(self.passed, self.n)
-        return {"n": self.n, "passed": self.passed, "rate": None if self.rate is None else round(self.rate, 4),
-                "low": round(low, 4), "high": round(high, 4),
-                "infrastructure_errors": self.infrastructure}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationReport:
-    """Outcomes by policy: those asked for first, then the floors that were run beside them."""
+    """Outcomes by policy: those asked for first, then the floors that were run beside them; ``paired`` with a base."""
 
     policies: tuple[str, ...]
     outcomes: Mapping[str, Sequence[Outcome]]
     benchmark: Benchmark | None
     sandbox: str = "embedded"
+    paired: PairedReport | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """``families`` is the first policy's; ``policies`` has every policy, ``floors`` the floors' totals."""
+        """``families`` is the first policy's; ``policies`` has every policy, ``floors`` the floors' totals, ``paired`` the model's
+        difference from its base, if there was one."""
         every = {name: self._policy(name) for name in self.outcomes}
         first = every[self.policies[0]]
         return {
@@ -93,6 +37,7 @@ class EvaluationReport:
             **first,
             "floors": {name: every[name]["total"] for name in FLOORS if name in every},
             "policies": every,
+            **({} if self.paired is None else {"paired": self.paired.as_json()}),
         }
 
     def _policy(self, name: str) -> dict[str, Any]:
@@ -104,8 +49,8 @@ class EvaluationReport:
             # Query SR and Action SR, split as the benchmark reports them.
             for rate in ("query", "action"):
                 found[rate] = Score.of(one for one in outcomes if reported_as(one.task.id) == rate).as_json()
-        for family, rows in _grouped(outcomes, "family").items():
-            branches = {branch: Score.of(some).as_json() for branch, some in _grouped(rows, "branch").items()}
+        for family, rows in grouped(outcomes, "family").items():
+            branches = {branch: Score.of(some).as_json() for branch, some in grouped(rows, "branch").items()}
             found["families"][family] = {**Score.of(rows).as_json(), "branches": branches}
         found["cut_off"] = sum(one.cut for one in outcomes)
         found["failed_checks"] = dict(sorted(Counter(_failed(outcomes)).items()))
@@ -114,7 +59,7 @@ class EvaluationReport:
         return found
 
     def as_text(self) -> str:
-        """A table per policy asked for: a row per family and branch, the floors' rates beside its own."""
+        """A table per policy asked for: a row per family and branch, the floors' rates beside its own; base and trained last."""
         from rich.console import Console
         from rich.table import Table
 
@@ -127,29 +72,31 @@ class EvaluationReport:
                 table.add_column(column)
             for column in ("n", "passed", "rate", "95 %", *floors):
                 table.add_column(column, justify="right")
-            for family, rows in _grouped(self.outcomes[policy], "family").items():
+            for family, rows in grouped(self.outcomes[policy], "family").items():
                 table.add_row(family, "", *self._cells(rows, floors, family, None))
-                for branch, some in _grouped(rows, "branch").items():
-                    if len(_grouped(rows, "branch")) > 1:
+                for branch, some in grouped(rows, "branch").items():
+                    if len(grouped(rows, "branch")) > 1:
                         table.add_row("", branch, *self._cells(some, floors, family, branch))
             table.add_section()
             table.add_row("all", "", *self._cells(self.outcomes[policy], floors, None, None))
             console.print(table)
             console.print(self._notes(policy), highlight=False)
+        if self.paired is not None:
+            out.write(self.paired.as_text())
         return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
 
     def _cells(self, rows: Sequence[Outcome], floors: list[str], family: str | None, branch: str | None) -> list[str]:
         score = Score.of(rows)
         low, high = wilson(score.passed, score.n)
         between = f"{100 * low:.1f}-{100 * high:.1f}" if score.n else "-"
-        cells = [str(score.n), str(score.passed), _percent(score), between]
+        cells = [str(score.n), str(score.passed), percent(score.rate), between]
         for floor in floors:
             same = [
                 one
                 for one in self.outcomes[floor]
                 if family in (None, one.task.family) and branch in (None, one.task.branch)
             ]
-            cells.append(_percent(Score.of(same)))
+            cells.append(percent(Score.of(same).rate))
         return cells
 
     def _notes(self, policy: str) -> str:
@@ -191,21 +138,10 @@ def agentbench(outcomes: Sequence[Outcome]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in (found | means(rows)).items()}
 
 
-def _grouped(outcomes: Iterable[Outcome], by: str) -> dict[str, list[Outcome]]:
-    found: dict[str, list[Outcome]] = {}
-    for outcome in outcomes:
-        found.setdefault(getattr(outcome.task, by), []).append(outcome)
-    return dict(sorted(found.items()))
-
-
 def _failed(outcomes: Iterable[Outcome]) -> list[str]:
     """The first failed check of each failed episode."""
     verdicts = [one.verdict for one in outcomes if one.verdict is not None and not one.verdict.passed]
     return [next((check.name for check in verdict.checks if not check.passed), "") for verdict in verdicts]
-
-
-def _percent(score: Score) -> str:
-    return "-" if score.rate is None else f"{100 * score.rate:.1f}%"
 
 
 def _percent_of(score: Mapping[str, Any]) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 import solvers
 from fhirtasks.episodes.code import CodeEnvironment
@@ -18,9 +18,19 @@ from fhirtasks.episodes.tools import wire
 from fhirtasks.episodes.types import Episode, Solver
 from fhirtasks.errors import UserError
 from fhirtasks.evaluation.grade import read_transcripts
-from fhirtasks.evaluation.models import Cut, InfrastructureError, Policy, Speaker, endpoint_policy, local_speaker
-from fhirtasks.evaluation.report import EvaluationReport, Outcome
-from fhirtasks.evaluation.sources import TaskSet, open_tasks
+from fhirtasks.evaluation.models import (
+    Cut,
+    InfrastructureError,
+    Policy,
+    Speaker,
+    check_local,
+    endpoint_policy,
+    local_speaker,
+)
+from fhirtasks.evaluation.outcomes import Outcome
+from fhirtasks.evaluation.paired import PairedReport
+from fhirtasks.evaluation.report import EvaluationReport
+from fhirtasks.evaluation.sources import TaskSet, open_tasks, release_name
 from fhirtasks.fhir.jsontext import dumps
 from fhirtasks.sandbox import forkserver
 from fhirtasks.tasks.floors import FLOORS, floor
@@ -39,7 +49,8 @@ class EvaluationConfig:
     runs the Python of the ``code`` protocol.
 
     A model is asked about ``batch`` tasks at a time. With ``resume`` what ``out`` holds of an earlier run, also of one that was
-    broken off, is judged anew and not asked again.
+    broken off, is judged anew and not asked again. ``base`` is what the model is compared with on the same tasks: another model,
+    loaded or asked in the same way, or a file of transcripts that ``out`` recorded, which are judged anew and not asked for.
     """
 
     tasks: Path
@@ -55,6 +66,7 @@ class EvaluationConfig:
     sandbox: Sandbox = "embedded"
     batch: int = BATCH
     resume: bool = False
+    base: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,30 +78,81 @@ class Prompting:
     sandbox: Sandbox = "embedded"
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where tasks are run: what was asked for there, its tasks, and what the base said there if that was recorded."""
+
+    config: EvaluationConfig
+    source: TaskSet
+    tasks: Sequence[Task]
+    said: Mapping[str, Sequence[str]]
+
+
+Ask: TypeAlias = Callable[[Sequence[Task], TaskSet], Iterator[Outcome]]
+"""Asks one model about tasks, in order."""
+
+
 def evaluate(config: EvaluationConfig, progress: Progress | None = None) -> EvaluationReport:
     """Runs the policies asked for and every floor. UserError for anything that the user has to put right."""
+    return evaluate_all([config], progress)[0]
+
+
+def evaluate_all(configs: Sequence[EvaluationConfig], progress: Progress | None = None) -> list[EvaluationReport]:
+    """The same policies in several places: the configurations differ in ``tasks``, ``out`` and ``base``.
+
+    All places are opened before anything is asked, and a model is loaded once: the base first, let go before the trained one.
+    """
+    config = configs[0]
     policies = tuple(dict.fromkeys(config.policies))
-    _check(config, policies)
+    for one in configs:
+        _check(one, policies)
     prompting = Prompting(_text(config.prompt_template), _functions(config.functions), config.sandbox)
-    with open_tasks(config.tasks, config.graph, config.split) as source:
-        if source.benchmark == "fhir_agentbench" and "expert" in policies:
-            raise UserError(
-                "No expert answers a benchmark's free questions: give --policy model, or a floor such as do-nothing."
-            )
-        if source.benchmark == "medagentbench" and "model" in policies and prompting.template is None:
-            raise UserError(
-                "A benchmark's score depends on its prompt: give its files by --prompt-template and --functions."
-            )
-        tasks = _limited(source.tasks, config.limit)
-        outcomes: dict[str, list[Outcome]] = {}
-        for name in dict.fromkeys((*policies, *FLOORS)):
-            runs = _runs(name, config, source, tasks, prompting)
-            outcomes[name] = _collected(runs, name, len(tasks), progress)
-    if config.out is not None:
-        who = config.model if policies[0] == "model" else policies[0]
-        write_transcripts(config.out, outcomes[policies[0]], who or "")
-        begun(config.out).unlink(missing_ok=True)
-    return EvaluationReport(policies, outcomes, source.benchmark, config.sandbox)
+    with ExitStack() as opened:
+        places = [
+            _place(one, policies, prompting, opened.enter_context(open_tasks(one.tasks, one.graph, one.split)))
+            for one in configs
+        ]
+        before = None if config.base is None else _run("base", places, prompting, progress)
+        found = {name: _run(name, places, prompting, progress) for name in dict.fromkeys((*policies, *FLOORS))}
+    reports = []
+    for number, place in enumerate(places):
+        outcomes = {name: every[number] for name, every in found.items()}
+        if place.config.out is not None:
+            who = config.model if policies[0] == "model" else policies[0]
+            write_transcripts(place.config.out, outcomes[policies[0]], who or "")
+            begun(place.config.out).unlink(missing_ok=True)
+        paired = None
+        if before is not None:
+            paired = PairedReport.of(place.config.base or "", config.model or "", before[number], outcomes["model"])
+        reports.append(EvaluationReport(policies, outcomes, place.source.benchmark, config.sandbox, paired))
+    return reports
+
+
+def _place(config: EvaluationConfig, policies: tuple[str, ...], prompting: Prompting, source: TaskSet) -> Place:
+    if source.benchmark == "fhir_agentbench" and "expert" in policies:
+        raise UserError(
+            "No expert answers a benchmark's free questions: give --policy model, or a floor such as do-nothing."
+        )
+    if source.benchmark == "medagentbench" and "model" in policies and prompting.template is None:
+        raise UserError(
+            "A benchmark's score depends on its prompt: give its files by --prompt-template and --functions."
+        )
+    tasks = _limited(source.tasks, config.limit)
+    return Place(config, source, tasks, _said_by_base(config, tasks))
+
+
+def _said_by_base(config: EvaluationConfig, tasks: Sequence[Task]) -> dict[str, list[str]]:
+    """What a base's file recorded for each of the tasks; nothing where the base is a model. UserError for a task it lacks."""
+    if not _recorded(config.base):
+        return {}
+    said = _said(Path(config.base or ""), tasks)
+    lacking = [task.id for task in tasks if task.id not in said]
+    if lacking:
+        raise UserError(
+            f"{config.base} has no transcript of {len(lacking):,} of the {len(tasks):,} tasks of {config.tasks} (such as "
+            f"{lacking[0]}): evaluate the base on the same tasks with --out, and with --resume where some could not be asked."
+        )
+    return said
 
 
 def play_solver(
@@ -185,15 +248,53 @@ def write_transcripts(out: Path, outcomes: Sequence[Outcome], who: str) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _runs(
-    name: str, config: EvaluationConfig, source: TaskSet, tasks: Sequence[Task], prompting: Prompting
-) -> Iterator[Outcome]:
+def _run(name: str, places: Sequence[Place], prompting: Prompting, progress: Progress | None) -> list[list[Outcome]]:
+    """Every place's outcomes under one policy, or under the base. A model is loaded here and let go at the end."""
+    runs = _runs(name, places[0].config, prompting)
+    found = []
+    for place in places:
+        told = name if len(places) == 1 else f"{release_name(place.config.tasks)}, {name}"
+        found.append(_collected(runs(place), told, len(place.tasks), progress))
+    return found
+
+
+def _runs(name: str, config: EvaluationConfig, prompting: Prompting) -> Callable[[Place], Iterator[Outcome]]:
     if name == "expert":
-        return play_solver(tasks, source, lambda task: solvers.solver(task.family), prompting)
-    if name != "model":
-        solver = floor(name, tasks)
-        return play_solver(tasks, source, lambda _: solver, prompting)
-    return _asked(config, source, tasks, prompting)
+        return lambda place: play_solver(place.tasks, place.source, lambda task: solvers.solver(task.family), prompting)
+    if name == "base" and _recorded(config.base):
+        return lambda place: (_again(task, place.source, place.said[task.id], prompting) for task in place.tasks)
+    if name == "base":
+        base = _model(config.base or "", config, prompting)
+        return lambda place: base(place.tasks, place.source)
+    if name == "model":
+        ask = _model(config.model or "", config, prompting)
+        return lambda place: _asked(place, ask, prompting)
+
+    def play_floor(place: Place) -> Iterator[Outcome]:
+        solver = floor(name, place.tasks)
+        return play_solver(place.tasks, place.source, lambda _: solver, prompting)
+
+    return play_floor
+
+
+def _model(model: str, config: EvaluationConfig, prompting: Prompting) -> Ask:
+    if config.endpoint is not None:
+        policy = endpoint_policy(config.endpoint, model)
+        return lambda tasks, source: ask_policy(tasks, source, policy, prompting, config.batch)
+    speaker = local_speaker(model, batch=config.batch)
+    return lambda tasks, source: ask_in_batches(tasks, source, speaker, prompting)
+
+
+def _recorded(base: str | None) -> bool:
+    """Whether a base is a file of transcripts, and no model."""
+    return base is not None and Path(base).is_file()
+
+
+def _said(path: Path, tasks: Sequence[Task]) -> dict[str, list[str]]:
+    """What a file of transcripts has of these tasks: the raw assistant texts by task."""
+    protocols = {task.id: task.protocol for task in tasks}
+    recorded = [one for one in read_transcripts(path) if one.id in protocols]
+    return {one.id: raws_of(one.messages, protocols[one.id]) for one in recorded}
 
 
 def begun(out: Path) -> Path:
@@ -201,23 +302,16 @@ def begun(out: Path) -> Path:
     return out.with_name(f"{out.name}.begun")
 
 
-def _asked(config: EvaluationConfig, source: TaskSet, tasks: Sequence[Task], prompting: Prompting) -> Iterator[Outcome]:
+def _asked(place: Place, ask: Ask, prompting: Prompting) -> Iterator[Outcome]:
     """Every task by the model, in order; with ``resume`` what was asked before is played again from what was said."""
-    assert config.model is not None
+    config, source, tasks = place.config, place.source, place.tasks
     before: dict[str, list[str]] = {}
     if config.resume and config.out is not None:
-        protocols = {task.id: task.protocol for task in tasks}
         _mend(begun(config.out))
         for path in (config.out, begun(config.out)):
             if path.is_file() and path.stat().st_size:
-                recorded = [one for one in read_transcripts(path) if one.id in protocols]
-                before |= {one.id: raws_of(one.messages, protocols[one.id]) for one in recorded}
-    left = [task for task in tasks if task.id not in before]
-    if config.endpoint is not None:
-        policy = endpoint_policy(config.endpoint, config.model)
-        runs = ask_policy(left, source, policy, prompting, config.batch)
-    else:
-        runs = ask_in_batches(left, source, local_speaker(config.model, batch=config.batch), prompting)
+                before |= _said(path, tasks)
+    runs = ask([task for task in tasks if task.id not in before], source)
     with (
         begun(config.out).open("a" if config.resume else "w", encoding="utf-8") if config.out else nullcontext() as file
     ):
@@ -227,7 +321,7 @@ def _asked(config: EvaluationConfig, source: TaskSet, tasks: Sequence[Task], pro
                 continue
             outcome = next(runs)
             if file is not None and outcome.episode is not None:
-                file.write(_line(outcome.episode, config.model))
+                file.write(_line(outcome.episode, config.model or ""))
                 file.flush()
             yield outcome
 
@@ -296,6 +390,8 @@ def _check(config: EvaluationConfig, policies: tuple[str, ...]) -> None:
         raise UserError("--policy model needs --model: a local model, or the model's name at --endpoint.")
     if "model" not in policies and (config.model or config.endpoint):
         raise UserError("--model and --endpoint are for --policy model.")
+    if config.base is not None:
+        _check_base(config, policies)
     if config.resume and (config.out is None or "model" not in policies):
         raise UserError("--resume goes on with the --out file of --policy model; give both.")
     if config.sandbox == "cpython":
@@ -307,6 +403,18 @@ def _check(config: EvaluationConfig, policies: tuple[str, ...]) -> None:
             raise UserError(f"{config.out} is a folder; give --out a file to write.")
         if not config.out.parent.is_dir():
             raise UserError(f"The folder {config.out.parent} does not exist; create it first.")
+
+
+def _check_base(config: EvaluationConfig, policies: tuple[str, ...]) -> None:
+    """Looks at both models before one of them is asked for hours."""
+    base = config.base or ""
+    if "model" not in policies:
+        raise UserError("--base is what a model is compared with; give --policy model and --model besides.")
+    if base.endswith(".jsonl") and not _recorded(base):
+        raise UserError(f"There is no file {base}; give --base transcripts that evaluate --out recorded, or a model.")
+    if config.endpoint is None:
+        for model in (config.model or "", *([] if _recorded(base) else [base])):
+            check_local(model)
 
 
 def _text(path: Path | None) -> str | None:

@@ -58,7 +58,7 @@ def open_tasks(path: Path, graph: Path | None = None, split: str | None = None) 
     every patient of the file and shows everything, as the benchmark's server does. UserError says what is missing.
     """
     with TemporaryDirectory(prefix="fhirtasks-") as temporary:
-        if path.is_dir() or path.suffix == ".parquet":
+        if is_release(path):
             found = _release(path, split, Path(temporary))
         else:
             found = _benchmark(path, graph, split, Path(temporary))
@@ -68,8 +68,23 @@ def open_tasks(path: Path, graph: Path | None = None, split: str | None = None) 
             found.close()
 
 
+def is_release(path: Path) -> bool:
+    """Whether a path can only be a release's folder or one of its shards, and no benchmark's file."""
+    return path.is_dir() or path.suffix == ".parquet"
+
+
+def release_of(path: Path) -> Path:
+    """The release's folder."""
+    return path if path.is_dir() else path.parent.parent
+
+
+def release_name(path: Path) -> str:
+    """The name of the release's folder."""
+    return release_of(path).resolve().name
+
+
 def _release(path: Path, split: str | None, temporary: Path) -> TaskSet:
-    folder = path if path.is_dir() else path.parent.parent
+    folder = release_of(path)
     shards = sorted((folder / "rl").glob("*.parquet")) if path.is_dir() else [path]
     if not shards or not (folder / "charts").is_dir():
         raise UserError(

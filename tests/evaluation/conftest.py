@@ -1,4 +1,4 @@
-"""A small release and a benchmark graph."""
+"""A small release and a benchmark graph; experts and judges that know the small release alone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,18 @@ import json
 from pathlib import Path
 
 import pytest
-from evaluation_doubles import BENCHMARK_ROWS, TASKS, chart, lab, patient, write_release
+from evaluation_doubles import BENCHMARK_ROWS, TASKS, chart, expert, judge, lab, patient, write_release
 
+import graders
+import solvers
 from fhirtasks.graph.world import write_world_from_charts
+
+
+@pytest.fixture
+def doubles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graders, "truths", lambda tasks, world: {one.id: len(world.patients) for one in tasks})
+    monkeypatch.setattr(graders, "grade", judge)
+    monkeypatch.setattr(solvers, "solver", lambda family: expert)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from fhirtasks.benchmarks.fhir_agentbench_tasks import is_table, read_tasks
 from fhirtasks.episodes.types import Message, PublicTask
 from fhirtasks.errors import UserError
 from fhirtasks.evaluation.grade import grade_file
-from fhirtasks.evaluation.report import EvaluationReport, Outcome
+from fhirtasks.evaluation.outcomes import Outcome
+from fhirtasks.evaluation.report import EvaluationReport
 from fhirtasks.evaluation.run import EvaluationConfig, Prompting, ask_policy, evaluate, write_transcripts
 from fhirtasks.evaluation.sources import open_tasks
 from fhirtasks.fhir.jsontext import dumps

@@ -10,44 +10,18 @@ from typing import Any
 import pytest
 from evaluation_doubles import TASKS, task, write_release
 
-import graders
 import solvers
-from fhirtasks.episodes.types import Episode, Finish, Get, Message, PublicTask
+from fhirtasks.episodes.types import Get, Message, PublicTask
 from fhirtasks.errors import UserError
 from fhirtasks.evaluation import run
 from fhirtasks.evaluation.grade import grade_file
 from fhirtasks.evaluation.models import Cut, InfrastructureError, Speaker
-from fhirtasks.evaluation.report import wilson
+from fhirtasks.evaluation.outcomes import wilson
 from fhirtasks.evaluation.run import EvaluationConfig, Prompting, ask_in_batches, ask_policy, evaluate
 from fhirtasks.evaluation.sources import open_tasks
-from fhirtasks.fhir.jsontext import loads
-from fhirtasks.graph.world import World
 from fhirtasks.tasks.floors import FLOORS
-from fhirtasks.tasks.types import Check, Task, Verdict
 
-
-def expert(task: PublicTask) -> Any:
-    """Ages, by reading; breaks down on anybody else's family."""
-    seen = yield Get(f"{task.base}Patient?identifier={task.slots['mrn']}")
-    birthdate = loads(seen.body)["entry"][0]["resource"]["birthDate"]
-    return [int(task.now[:4]) - int(birthdate[:4]) - (task.now[5:10] < birthdate[5:10])]
-
-
-def judge(task: Task, episode: Episode, world: World, truth: Any = None) -> Verdict:
-    """The gold answer, given by an episode that read something."""
-    last = episode.turns[-1].action if episode.turns else None
-    right = isinstance(last, Finish) and last.answer == task.gold
-    read = any(isinstance(turn.action, Get) for turn in episode.turns)
-    return Verdict.of(
-        [Check("completed", episode.status == "completed"), Check("answer", right), Check("evidence", read)]
-    )
-
-
-@pytest.fixture(autouse=True)
-def doubles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(graders, "truths", lambda tasks, world: {one.id: len(world.patients) for one in tasks})
-    monkeypatch.setattr(graders, "grade", judge)
-    monkeypatch.setattr(solvers, "solver", lambda family: expert)
+pytestmark = pytest.mark.usefixtures("doubles")
 
 
 def test_a_release_is_evaluated_from_its_folder_alone(release: Path) -> None:

@@ -67,3 +67,10 @@ def test_a_model_is_evaluated_in_the_tools_protocol(model: Path, monkeypatch: py
     shown = report.as_json()
     assert shown["total"]["passed"] == 0 and shown["total"]["n"] == shown["cut_off"] > 2
     assert "a message was cut off at its longest length" in report.as_text()
+
+
+def test_a_model_is_its_own_equal(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local, "MAX_TOKENS", 4)
+    config = EvaluationConfig(release("tools"), ("model",), model=str(model), base=str(model), limit=2, batch=3)
+    total = evaluate(config).as_json()["paired"]["total"]
+    assert total["n"] > 2 and total["gained"] == total["lost"] == total["infrastructure_errors"] == 0
