@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from fhirtasks.episodes.types import Solver
 from fhirtasks.evaluation.outcomes import Outcome, wilson
-from fhirtasks.evaluation.run import Prompting, play_solver
+from fhirtasks.evaluation.playing import Prompting, play_solver
 from fhirtasks.evaluation.sources import TaskSet
 from fhirtasks.tasks.floors import FLOORS, floor
 from fhirtasks.tasks.types import Task

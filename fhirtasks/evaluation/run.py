@@ -5,36 +5,26 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeAlias
 
 import solvers
-from fhirtasks.episodes.code import CodeEnvironment
-from fhirtasks.episodes.environment import Environment, run_solver
 from fhirtasks.episodes.tools import wire
-from fhirtasks.episodes.types import Episode, Solver
+from fhirtasks.episodes.types import Episode
 from fhirtasks.errors import UserError
 from fhirtasks.evaluation.grade import read_transcripts
-from fhirtasks.evaluation.models import (
-    Cut,
-    InfrastructureError,
-    Policy,
-    Speaker,
-    check_local,
-    endpoint_policy,
-    local_speaker,
-)
+from fhirtasks.evaluation.models import check_local, endpoint_policy, local_speaker
 from fhirtasks.evaluation.outcomes import Outcome
 from fhirtasks.evaluation.paired import PairedReport
+from fhirtasks.evaluation.playing import Prompting, ask_in_batches, ask_policy, play_again, play_solver
 from fhirtasks.evaluation.report import EvaluationReport
 from fhirtasks.evaluation.sources import TaskSet, open_tasks, release_name
 from fhirtasks.fhir.jsontext import dumps
 from fhirtasks.sandbox import forkserver
 from fhirtasks.tasks.floors import FLOORS, floor
-from fhirtasks.tasks.play import Sandbox, open_environment, raws_of
+from fhirtasks.tasks.play import Sandbox, raws_of
 from fhirtasks.tasks.types import Task
 
 BATCH: Final = 8
@@ -67,15 +57,6 @@ class EvaluationConfig:
     batch: int = BATCH
     resume: bool = False
     base: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Prompting:
-    """The benchmark's prompt text and tool list, from the user's files (None for our own prompt), and the sandbox."""
-
-    template: str | None = None
-    functions: str | None = None
-    sandbox: Sandbox = "embedded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,84 +136,6 @@ def _said_by_base(config: EvaluationConfig, tasks: Sequence[Task]) -> dict[str, 
     return said
 
 
-def play_solver(
-    tasks: Sequence[Task], source: TaskSet, solver_of: Callable[[Task], Solver], prompting: Prompting
-) -> Iterator[Outcome]:
-    """Every task by a solver. One that breaks down on what it was shown has failed, and the outcome says how."""
-    for task in tasks:
-        environment = _opened(task, source, prompting)
-        error = ""
-        try:
-            run_solver(solver_of(task), environment.task, environment)
-        except (ValueError, LookupError, TypeError, ArithmeticError) as broken:
-            error = f"the solver broke down: {type(broken).__name__}: {broken}"
-        yield _judged(task, source, environment, error)
-
-
-def ask_policy(
-    tasks: Sequence[Task], source: TaskSet, policy: Policy, prompting: Prompting, concurrency: int
-) -> Iterator[Outcome]:
-    """Every task by a policy, in order, several conversations at a time; only the asking happens in threads."""
-    outcomes: dict[int, Outcome] = {}
-    waiting = iter(enumerate(tasks))
-    asked: dict[Future[str], tuple[int, Environment | CodeEnvironment]] = {}
-    cut: set[int] = set()
-    due = 0
-    with ThreadPoolExecutor(concurrency) as pool:
-
-        def ask(index: int, environment: Environment | CodeEnvironment) -> None:
-            asked[pool.submit(policy, environment.task, environment.messages)] = (index, environment)
-
-        while True:
-            while len(asked) < concurrency and (following := next(waiting, None)) is not None:
-                ask(following[0], _opened(following[1], source, prompting))
-            if not asked:
-                return
-            done, _ = wait(asked, return_when=FIRST_COMPLETED)
-            for future in done:
-                index, environment = asked.pop(future)
-                try:
-                    raw = future.result()
-                    environment.step(raw)
-                    if isinstance(raw, Cut):
-                        cut.add(index)
-                except InfrastructureError as error:
-                    outcomes[index] = Outcome(tasks[index], None, None, str(error))
-                    continue
-                if environment.done:
-                    outcomes[index] = _judged(tasks[index], source, environment, cut=index in cut)
-                else:
-                    ask(index, environment)
-            while due in outcomes:
-                yield outcomes.pop(due)
-                due += 1
-
-
-def ask_in_batches(tasks: Sequence[Task], source: TaskSet, speaker: Speaker, prompting: Prompting) -> Iterator[Outcome]:
-    """Every task by a model that answers several conversations at once, in order; where one ends the next task begins."""
-    outcomes: dict[int, Outcome] = {}
-    waiting = iter(enumerate(tasks))
-    playing: list[tuple[int, Environment | CodeEnvironment]] = []
-    cut: set[int] = set()
-    due = 0
-    while True:
-        while len(playing) < speaker.batch and (following := next(waiting, None)) is not None:
-            playing.append((following[0], _opened(following[1], source, prompting)))
-        if not playing:
-            return
-        said = speaker([(environment.task, environment.messages) for _, environment in playing])
-        for (index, environment), raw in zip(playing, said, strict=True):
-            environment.step(raw)
-            if isinstance(raw, Cut):
-                cut.add(index)
-            if environment.done:
-                outcomes[index] = _judged(tasks[index], source, environment, cut=index in cut)
-        playing = [one for one in playing if not one[1].done]
-        while due in outcomes:
-            yield outcomes.pop(due)
-            due += 1
-
-
 def write_transcripts(out: Path, outcomes: Sequence[Outcome], who: str) -> None:
     """One JSON line per episode: id, model and messages, assistant text raw. The file appears whole or not at all."""
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
@@ -262,7 +165,7 @@ def _runs(name: str, config: EvaluationConfig, prompting: Prompting) -> Callable
     if name == "expert":
         return lambda place: play_solver(place.tasks, place.source, lambda task: solvers.solver(task.family), prompting)
     if name == "base" and _recorded(config.base):
-        return lambda place: (_again(task, place.source, place.said[task.id], prompting) for task in place.tasks)
+        return lambda place: (play_again(task, place.source, place.said[task.id], prompting) for task in place.tasks)
     if name == "base":
         base = _model(config.base or "", config, prompting)
         return lambda place: base(place.tasks, place.source)
@@ -317,7 +220,7 @@ def _asked(place: Place, ask: Ask, prompting: Prompting) -> Iterator[Outcome]:
     ):
         for task in tasks:
             if task.id in before:
-                yield _again(task, source, before[task.id], prompting)
+                yield play_again(task, source, before[task.id], prompting)
                 continue
             outcome = next(runs)
             if file is not None and outcome.episode is not None:
@@ -333,30 +236,8 @@ def _mend(path: Path) -> None:
         path.write_bytes(text[: text.rfind(b"\n") + 1])
 
 
-def _again(task: Task, source: TaskSet, raws: Sequence[str], prompting: Prompting) -> Outcome:
-    environment = _opened(task, source, prompting)
-    for raw in raws:
-        if environment.done:
-            break
-        environment.step(raw)
-    return _judged(task, source, environment)
-
-
 def _line(episode: Episode, who: str) -> str:
     return dumps({"id": episode.task_id, "model": who, "messages": wire(episode.messages)}) + "\n"
-
-
-def _opened(task: Task, source: TaskSet, prompting: Prompting) -> Environment | CodeEnvironment:
-    return open_environment(
-        task, source.world(task), template=prompting.template, functions=prompting.functions, sandbox=prompting.sandbox
-    )
-
-
-def _judged(
-    task: Task, source: TaskSet, environment: Environment | CodeEnvironment, error: str = "", cut: bool = False
-) -> Outcome:
-    episode = environment.episode()
-    return Outcome(task, episode, source.grade(task, episode), error, cut)
 
 
 def _collected(runs: Iterator[Outcome], name: str, total: int, progress: Progress | None) -> list[Outcome]:
@@ -412,6 +293,8 @@ def _check_base(config: EvaluationConfig, policies: tuple[str, ...]) -> None:
         raise UserError("--base is what a model is compared with; give --policy model and --model besides.")
     if base.endswith(".jsonl") and not _recorded(base):
         raise UserError(f"There is no file {base}; give --base transcripts that evaluate --out recorded, or a model.")
+    if config.out is not None and config.out.resolve() == Path(base).resolve():
+        raise UserError(f"--out would write over --base, {base}; give --out another file.")
     if config.endpoint is None:
         for model in (config.model or "", *([] if _recorded(base) else [base])):
             check_local(model)

@@ -16,8 +16,9 @@ from fhirtasks.episodes.types import Message, PublicTask
 from fhirtasks.errors import UserError
 from fhirtasks.evaluation.grade import grade_file
 from fhirtasks.evaluation.outcomes import Outcome
+from fhirtasks.evaluation.playing import Prompting, ask_policy
 from fhirtasks.evaluation.report import EvaluationReport
-from fhirtasks.evaluation.run import EvaluationConfig, Prompting, ask_policy, evaluate, write_transcripts
+from fhirtasks.evaluation.run import EvaluationConfig, evaluate, write_transcripts
 from fhirtasks.evaluation.sources import open_tasks
 from fhirtasks.fhir.jsontext import dumps
 from fhirtasks.graph.world import write_world_from_charts

@@ -107,12 +107,14 @@ def test_the_models_own_transcripts_are_recorded_and_a_run_goes_on(release: Path
         ({"base": "nothing.jsonl"}, "There is no file nothing.jsonl"),
         ({"base": "nothing"}, "There is no model folder nothing"),
         ({"model": "nothing"}, "There is no model folder nothing"),
+        ({"base": "mine.jsonl", "out": Path("mine.jsonl")}, "--out would write over --base"),
         ({"policies": ("expert",), "model": None}, "give --policy model and --model besides"),
     ],
 )
 def test_bad_bases_are_refused_before_anything_is_asked(
     release: Path, models: Speaking, changes: dict[str, Any], message: str
 ) -> None:
+    Path("mine.jsonl").touch()
     values: dict[str, Any] = {"tasks": release, "policies": ("model",), "model": "trained", "base": "start"} | changes
     with pytest.raises(UserError, match=message):
         evaluate(EvaluationConfig(**values))

@@ -17,7 +17,8 @@ from fhirtasks.evaluation import run
 from fhirtasks.evaluation.grade import grade_file
 from fhirtasks.evaluation.models import Cut, InfrastructureError, Speaker
 from fhirtasks.evaluation.outcomes import wilson
-from fhirtasks.evaluation.run import EvaluationConfig, Prompting, ask_in_batches, ask_policy, evaluate
+from fhirtasks.evaluation.playing import Prompting, ask_in_batches, ask_policy
+from fhirtasks.evaluation.run import EvaluationConfig, evaluate
 from fhirtasks.evaluation.sources import open_tasks
 from fhirtasks.tasks.floors import FLOORS
 
