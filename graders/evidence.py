@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fhirtasks.episodes.code import CodeEnvironment
+from fhirtasks.episodes.environment import Environment
 from fhirtasks.episodes.types import Episode, Get, Post, Turn
 from fhirtasks.graph.world import World
 from fhirtasks.service.service import BASE
-from fhirtasks.tasks.play import open_environment
+from fhirtasks.tasks.play import open_environment, open_service
 from fhirtasks.tasks.types import Task
 from graders import overlay
 from graders.truth import Probe, Read, Truth
@@ -32,8 +34,12 @@ def unread(task: Task, episode: Episode, world: World, truth: Truth) -> str:
     ]
     if not shown:
         return "nothing was read" if first_post == len(episode.turns) else "nothing was read before the first POST"
+    environment = open_environment(
+        task, world, template=""
+    )  # the prompt plays no part: an empty template saves making it
     for probe in truth.probes(Read([url for url, _ in shown], [text for _, text in shown])):
-        if not _notices(task, shown, world, probe):
+        environment.service = open_service(task, world, overlay.merged(task.scenario, probe.add, probe.hide))
+        if not _notices(environment, shown, probe):
             return f"the episode would look the same if {probe.says}"
     return ""
 
@@ -42,15 +48,12 @@ def _took_effect(turn: Turn) -> bool:
     return turn.observation is not None and turn.observation.status == 201
 
 
-def _notices(task: Task, reads: Sequence[tuple[str, str]], world: World, probe: Probe) -> bool:
-    """Whether these reads show something else in the probe's world.
+def _notices(environment: Environment | CodeEnvironment, reads: Sequence[tuple[str, str]], probe: Probe) -> bool:
+    """Whether these reads show something else in the probe's world, which the environment now has.
 
     A strict episode's GETs do not depend on each other (a next link says all that it stands for), so those of the
     probe's type, where a difference is likely, come first.
     """
-    scenario = overlay.merged(task.scenario, probe.add, probe.hide)
-    # The prompt plays no part: an empty template saves making it.
-    environment = open_environment(task, world, scenario=scenario, template="")
     wanted = f"{BASE}{probe.type}"
     for url, text in sorted(reads, key=lambda read: not read[0].startswith(wanted)):
         if environment.dispatch(Get(url)).text != text:

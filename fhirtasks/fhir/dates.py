@@ -60,6 +60,7 @@ def instant(text: str) -> int:
     return span[0]
 
 
+@lru_cache(maxsize=4_096)
 def render(us: int, like: str = "1970-01-01T00:00:00Z") -> str:
     """``us`` in the form of ``like``: a date or dateTime of the same precision, with the same offset written the same
     way.

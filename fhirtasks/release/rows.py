@@ -148,7 +148,7 @@ def turns_table(sft: Any) -> Any:
     start = offsets[row]
     prompts = runs(values, start, at - start)
     completions = pa.ListArray.from_arrays(_array(np.arange(len(at) + 1), "int32"), values.take(_array(at, "int64")))
-    rows = sft.take(_array(row, "int64"))
+    rows = sft.select([name for name in COLUMNS["sft_turns"] if name in sft.column_names]).take(_array(row, "int64"))
     made = {"turn": _array(turn, "int64"), "prompt": prompts, "completion": completions}
     return table(
         "sft_turns", {name: made[name] if name in made else rows.column(name) for name in COLUMNS["sft_turns"]}

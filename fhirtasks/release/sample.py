@@ -118,9 +118,8 @@ def _fetch(folder: Path, config: str, places: Sequence[Place]) -> dict[Place, di
     groups: dict[tuple[Path, int], list[Place]] = {}
     for place in dict.fromkeys(places):
         groups.setdefault((place.path, place.group), []).append(place)
-    found = {}
+    found: dict[Place, dict[str, Any]] = {}
     for (path, group), mine in groups.items():
         table = row_group(folder, path, config, group)
-        for place in mine:
-            (found[place],) = table.slice(place.offset, 1).to_pylist()
+        found.update(zip(mine, table.take([place.offset for place in mine]).to_pylist(), strict=True))
     return found

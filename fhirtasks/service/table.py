@@ -69,10 +69,11 @@ class Record:
 class Table:
     """Records of one type, in id order. What a parameter finds in a record is read when it is first looked at."""
 
-    __slots__ = ("_columns", "_indexes", "_prefixes", "_sorts", "records")
+    __slots__ = ("_columns", "_indexes", "_last", "_prefixes", "_sorts", "records")
 
     def __init__(self, records: list[Record]) -> None:
         self.records = records
+        self._last = max((record.available for record in records), default=ALWAYS)
         self._columns: dict[tuple[str, str], dict[int, tuple[Any, ...]]] = {}
         self._indexes: dict[tuple[str, str], dict[str, list[int]]] = {}
         self._sorts: dict[tuple[str, bool], dict[int, Any]] = {}
@@ -91,7 +92,7 @@ class Table:
                 rest.append(criterion)
         if positions is None:
             positions = list(range(len(self.records)))
-        if now is not None:
+        if now is not None and now < self._last:
             records = self.records
             positions = [p for p in positions if records[p].available <= now]
         for criterion in rest:

@@ -34,19 +34,24 @@ def open_environment(
 
     UserError if ``cpython`` is asked for where this platform cannot hold it.
     """
-    service = Service(
-        world,
-        now=task.now,
-        task_id=task.id,
-        scenario=task.scenario if scenario is None else scenario,
-        style="hapi" if task.mode == "compat" else "compact",
-    )
+    service = open_service(task, world, scenario)
     if task.protocol == "code":
         if sandbox == "cpython":
             told = replace(task.public(), tools=CPYTHON_SCHEMAS)
             return CodeEnvironment(told, service, partial(forkserver.run_once, now=task.now, seed=task.id))
         return CodeEnvironment(task.public(), service, partial(embedded.run_once, now=task.now, seed=task.id))
     return Environment(task.public(), service, template=template, functions=functions)
+
+
+def open_service(task: Task, world: World, scenario: Scenario | None = None) -> Service:
+    """What the task's requests are asked, as nothing had been written yet."""
+    return Service(
+        world,
+        now=task.now,
+        task_id=task.id,
+        scenario=task.scenario if scenario is None else scenario,
+        style="hapi" if task.mode == "compat" else "compact",
+    )
 
 
 def play(task: Task, world: World, solver: Solver) -> Episode:

@@ -36,7 +36,7 @@ def played(questions: tuple[Question, ...], world: World) -> Iterator[Played]:
     """An episode of every branch of those of the families that the world supports."""
     for question in questions:
         if family(question).missing(world) is None:
-            tasks = [draw(question.name, world, branch, 0) for branch in question.branches]
+            tasks = [draw(question.name, world, branch, 3) for branch in question.branches]
             truths = graders.truths(tasks, world)
             for task in tasks:
                 yield task, play(task, world, solver(task.family)), truths[task.id]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fhirtasks.tasks.questions.others import WHOSE
 from fhirtasks.tasks.questions.types import Question
 
 _YEARS = "(VALUES (1), (2), (5)) s(years)"
@@ -33,13 +34,13 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="count_results", code="G03", category="aggregation", answer="integer", tables=("observation",),
         hops=("Observation",), branches=("some", "zero"),
-        candidates=f"""SELECT o.patient, k.code, k.display AS label, left(o.t, 4) || '-01-01' AS t_from,
-                (left(o.t, 4)::INT + years)::VARCHAR || '-01-01' AS t_to
+        candidates=f"""SELECT DISTINCT o.patient, k.code, k.display AS label, o.t || '-01-01' AS t_from,
+                (o.t::INT + years)::VARCHAR || '-01-01' AS t_to
             FROM (SELECT DISTINCT patient, left(t, 4) AS t FROM observation WHERE t IS NOT NULL) o
+            JOIN {WHOSE} w ON w.patient = o.patient
             JOIN (SELECT patient AS owner, code, any_value(display) AS display FROM observation
                 WHERE code IS NOT NULL AND display IS NOT NULL GROUP BY ALL) k
-                ON k.owner = o.patient AND md5(o.t || k.code)[1] IN ('0', '4', '8', 'c')
-                OR md5(o.patient || k.code)[:3] = md5(k.owner)[:3], {_YEARS}""",
+                ON k.owner = w.owner AND md5(o.t || k.code || k.owner)[1] IN ('0', '4', '8', 'c'), {_YEARS}""",
         truth="""SELECT a.task, count(o.ref)::VARCHAR AS value, '' AS unit, list(o.ref) FILTER (o.ref IS NOT NULL) AS evidence,
                 CASE WHEN count(o.ref) > 0 THEN 'some' ELSE 'zero' END AS branch
             FROM asked a LEFT JOIN seen_observation o ON o.task = a.task AND o.code = a.slots['code']

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from fhirtasks.tasks.questions.others import WHOSE
 from fhirtasks.tasks.questions.types import Question
 
 _YEARS = "(VALUES (1), (3), (10)) s(years)"
 
 # What the patient has, and what other patients have: of the latter mostly not.
-_OWN_AND_FOREIGN = """SELECT p.patient, k.code, k.display AS label, left(p.t, 4) || '-01-01' AS t_from,
-        (left(p.t, 4)::INT + years)::VARCHAR || '-01-01' AS t_to
-    FROM (SELECT DISTINCT patient, t FROM {table} WHERE t IS NOT NULL) p
+_OWN_AND_FOREIGN = """SELECT DISTINCT p.patient, k.code, k.display AS label, p.year || '-01-01' AS t_from,
+        (p.year::INT + years)::VARCHAR || '-01-01' AS t_to
+    FROM (SELECT DISTINCT patient, left(t, 4) AS year FROM {table} WHERE t IS NOT NULL) p
+    JOIN {whose} w ON w.patient = p.patient
     JOIN (SELECT patient AS owner, code, any_value(display) AS display FROM {table}
-        WHERE code IS NOT NULL AND display IS NOT NULL GROUP BY ALL) k
-        ON k.owner = p.patient OR md5(p.patient || k.code)[1] = md5(k.owner)[1], {years}"""
+        WHERE code IS NOT NULL AND display IS NOT NULL GROUP BY ALL) k ON k.owner = w.owner, {years}"""
 
 _EVER = """SELECT a.task, (count(x.ref) > 0)::VARCHAR AS value, '' AS unit, list(x.ref) FILTER (x.ref IS NOT NULL) AS evidence
     FROM asked a LEFT JOIN seen_{table} x ON x.task = a.task AND x.code = a.slots['code']
@@ -23,7 +24,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="ever_diagnosed", code="F02", category="filtering", answer="boolean", tables=("condition",),
         hops=("Condition", "Encounter"), branches=("true", "false"),
-        candidates=_OWN_AND_FOREIGN.format(table="condition", years=_YEARS),
+        candidates=_OWN_AND_FOREIGN.format(table="condition", years=_YEARS, whose=WHOSE),
         truth=_EVER.format(table="condition", more=""),
         wordings=(
             "Was the patient diagnosed with {label} (code {code}) from {t_from} until {t_to}?",
@@ -40,7 +41,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="procedure_in_window", code="F03", category="filtering", answer="boolean", tables=("procedure",),
         hops=("Procedure",), branches=("true", "false"),
-        candidates=_OWN_AND_FOREIGN.format(table="procedure", years=_YEARS),
+        candidates=_OWN_AND_FOREIGN.format(table="procedure", years=_YEARS, whose=WHOSE),
         truth=_EVER.format(table="procedure", more=""),
         wordings=(
             "Did the patient undergo {label} (code {code}) from {t_from} until {t_to}?",
@@ -53,11 +54,12 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="drugs_ordered", code="F04", category="filtering", answer="boolean", tables=("medication",),
         hops=("MedicationRequest", "Medication"), branches=("true", "false"),
-        candidates="""SELECT p.patient, k.drug AS drug_one, o.drug AS drug_two, left(p.t, 4) || '-01-01' AS t_from,
-                (left(p.t, 4)::INT + 1)::VARCHAR || '-01-01' AS t_to
+        candidates=f"""SELECT DISTINCT p.patient, k.drug AS drug_one, o.drug AS drug_two, p.t || '-01-01' AS t_from,
+                (p.t::INT + 1)::VARCHAR || '-01-01' AS t_to
             FROM (SELECT DISTINCT patient, left(t, 4) AS t FROM medication WHERE type = 'MedicationRequest' AND t IS NOT NULL) p
+            JOIN {WHOSE} w ON w.patient = p.patient
             JOIN (SELECT DISTINCT patient AS owner, drug FROM medication WHERE type = 'MedicationRequest') k
-                ON k.owner = p.patient OR md5(p.patient || k.drug)[1] = md5(k.owner)[1]
+                ON k.owner = w.owner
             JOIN (SELECT DISTINCT drug FROM medication WHERE type = 'MedicationRequest') o
                 ON o.drug <> k.drug AND md5(o.drug)[:2] = md5(k.drug || p.patient || p.t)[:2]""",
         truth="""SELECT a.task, (count(x.ref) > 0)::VARCHAR AS value, '' AS unit,
@@ -81,7 +83,7 @@ QUESTIONS: tuple[Question, ...] = (
     Question(
         name="vaccinated", code="F07", category="filtering", answer="list", tables=("immunization",),
         hops=("Immunization",), branches=("some", "empty"),
-        candidates=_OWN_AND_FOREIGN.format(table="immunization", years=_YEARS),
+        candidates=_OWN_AND_FOREIGN.format(table="immunization", years=_YEARS, whose=WHOSE),
         truth="""SELECT a.task, coalesce(to_json(list(left(x.t, 10) ORDER BY x.t) FILTER (x.ref IS NOT NULL)), '[]')::VARCHAR
                 AS value, '' AS unit, list(x.ref) FILTER (x.ref IS NOT NULL) AS evidence,
                 CASE WHEN count(x.ref) > 0 THEN 'some' ELSE 'empty' END AS branch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fhirtasks.tasks.questions.others import WHOSE
 from fhirtasks.tasks.questions.types import Question
 
 QUESTIONS: tuple[Question, ...] = (
@@ -98,11 +99,11 @@ QUESTIONS: tuple[Question, ...] = (
         name="latest_survey", code="F09", category="filtering", answer="string", tables=("observation",),
         hops=("Observation",), branches=("found", "none"),
         needs="Observation of category survey, social-history or exam",
-        candidates="""SELECT p.patient, k.code, k.display AS label FROM (SELECT DISTINCT patient FROM observation) p
+        candidates=f"""SELECT DISTINCT w.patient, k.code, k.display AS label FROM {WHOSE} w
             JOIN (SELECT patient AS owner, code, any_value(display) AS display FROM observation
                 WHERE list_has_any(category, ['survey', 'social-history', 'exam']) AND text IS NOT NULL AND display IS NOT NULL
-                AND t IS NOT NULL GROUP BY ALL) k
-                ON k.owner = p.patient OR md5(p.patient || k.code)[:2] = md5(k.owner)[:2]""",
+                AND t IS NOT NULL GROUP BY ALL) k ON k.owner = w.owner
+            WHERE w.patient IN (SELECT patient FROM observation)""",
         truth="""WITH ranked AS (SELECT o.task, o.ref, o.text, rank() OVER (PARTITION BY o.task ORDER BY o.t DESC) AS down
                 FROM seen_observation o WHERE o.code = o.slots['code'] AND o.text IS NOT NULL AND o.t IS NOT NULL),
             last AS (SELECT task, list(ref) AS refs, list(DISTINCT text) AS texts FROM ranked WHERE down = 1 GROUP BY task)
