@@ -258,11 +258,42 @@ def test_the_command_leaves_model_run_card_and_panels(
     assert (out / "model.safetensors").is_file() and (out / "tokenizer_config.json").is_file()
 
 
+def test_an_adapter_is_merged_and_pushed(
+    models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: list[tuple[str, dict[str, Any]]]
+) -> None:
+    from fnmatch import fnmatch
+
+    from transformers import AutoModelForCausalLM
+
+    from train import grpo
+
+    made = grpo.make_trainer
+    trainers: list[Any] = []
+
+    def scripted(chosen: GrpoOptions, spec: FhirSpec, rows: Any, **more: Any) -> Any:
+        trainers.append(made(chosen, spec, rows, **more))
+        Scripted(trainers[-1], lambda task_id, number: expert_then_idle(spec, task_id, number))
+        return trainers[-1]
+
+    monkeypatch.setattr(grpo, "make_trainer", scripted)
+    out = tmp_path / "out"
+    train_grpo(options("text", models("text"), out, steps=1, lora=4, save_steps=1, merge=True, push="org/agent"))
+    (_, created), (_, sent) = hub[1:]
+    assert created["name"] == sent["repo_id"] == "org/agent" and created["private"] and sent["folder_path"] == out
+    files = [str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()]
+    uploaded = {name for name in files if not any(fnmatch(name, one) for one in sent["ignore_patterns"])}
+    assert {"adapter_model.safetensors", "merged/model.safetensors", "run.json", "README.md"} <= uploaded
+    assert not any("checkpoint" in name or "rollouts" in name or "started" in name for name in uploaded)
+    assert any("checkpoint-1" in name for name in files) and "started.json" in files
+    _assert_same_logits(trainers[0], AutoModelForCausalLM.from_pretrained(out / "merged"))
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
         ({"generations": 1}, "--generations is at least 2"),
         ({"batch": 3}, "choose --batch"),
+        ({"merge": True}, "--merge is for adapters"),
         ({"vllm": "fast"}, "it takes off, colocate, server"),
         ({"vllm_server": "http://x"}, "--vllm-server is the URL"),
         ({"report_to": "paper"}, "it takes auto, none, trackio"),

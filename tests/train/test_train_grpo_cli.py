@@ -52,3 +52,23 @@ def test_misuse_of_grpo_is_said(tmp_path: Path) -> None:
     ):
         found = CliRunner().invoke(app, [*given, *more])
         assert isinstance(found.exception, UserError) and said in str(found.exception)
+
+
+@pytest.mark.train
+def test_every_command_that_reads_a_release_takes_its_tag_and_grpo_can_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("trl", reason="needs the train extra")
+    import train.grpo
+
+    taken: list[train.grpo.GrpoOptions] = []
+    monkeypatch.setattr(train.grpo, "train_grpo", lambda options: taken.append(options) or {})
+    monkeypatch.setattr("train.cli.show", lambda *_: None)
+    given = (
+        "train grpo org/data --model m --out out --tag v1.0.0 --families a --resume --push org/agent --lora 8 --merge"
+    )
+    assert CliRunner().invoke(app, given.split()).exit_code == 0
+    (options,) = taken
+    assert (options.revision, options.families, options.resume) == ("v1.0.0", ("a",), True)
+    assert (options.push, options.lora, options.merge) == ("org/agent", 8, True)
+    for command in ("grpo", "sft", "check", "passk"):
+        shown = CliRunner().invoke(app, ["train", command, "--help"], env={"COLUMNS": "200"}).output
+        assert "--tag" in shown and "--revision" not in shown

@@ -289,31 +289,14 @@ FORGETFUL = (
 
 
 def test_a_push_takes_the_model_and_nothing_of_the_run_alone(
-    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hub: list[tuple[str, dict[str, Any]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import huggingface_hub
 
-    asked: list[tuple[str, dict[str, Any]]] = []
-
-    class Hub:
-        def __init__(self, **options: Any) -> None:
-            asked.append(("open", options))
-
-        def create_repo(self, name: str, **options: Any) -> None:
-            if "refused" in name:
-                raise OSError("503 Service Unavailable\nand more")
-            asked.append(("create", {"name": name, **options}))
-
-        def upload_folder(self, **options: Any) -> str:
-            asked.append(("upload", options))
-            return "https://hub.example/commit/1"
-
-    monkeypatch.setattr(huggingface_hub, "HfApi", Hub)
-    monkeypatch.setattr(huggingface_hub, "get_token", lambda: "hf_0")
     from train.push import push_model
 
     assert push_model(tmp_path, "org/model") == "https://hub.example/commit/1"
-    (_, created), (_, sent) = asked[1:]
+    (_, created), (_, sent) = hub[1:]
     assert created == {"name": "org/model", "repo_type": "model", "private": True, "exist_ok": True}
     assert sent["repo_id"] == "org/model" and sent["folder_path"] == tmp_path
     assert {"checkpoint-*/*", "rollouts.jsonl"} <= set(sent["ignore_patterns"])
