@@ -207,7 +207,7 @@ def test_a_model_samples_saves_and_tells_what_it_was_trained_on(models: Any, tmp
             if "lora_B" in name:
                 value.normal_()
     trainer.save_model(str(chosen.out))
-    run = grpo._run(chosen, spec, trainer, {})
+    run = grpo._run(chosen, spec, trainer)
     assert run["dataset"]["worlds"]["train"] and len(run["dataset"]["manifest"]) == 64
     assert (chosen.out / "adapter_config.json").is_file()
     assert trainer.history[0]["turns"] == 1.0 and trainer.history[0]["length/mean"] <= 8
