@@ -417,6 +417,7 @@ def evaluate(
         ),
     ] = None,
     batch: Annotated[int, typer.Option(help="Tasks that a model is asked at a time.", min=1)] = 8,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens of one message of the model (2048).", min=1)] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds of an earlier run.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -433,6 +434,7 @@ def evaluate(
     config = EvaluationConfig(
         tasks=tasks[0], policies=tuple(policy or ("expert",)), graph=graph, split=split, prompt_template=prompt_template,
         functions=functions, endpoint=endpoint, model=model, limit=limit, out=out, batch=batch, resume=resume, base=base,
+        max_tokens=max_tokens,
         sandbox="cpython" if sandbox == "cpython" else "embedded",
     )  # fmt: skip
     report = run(config, progress) if len(tasks) == 1 else evaluate_across(config, tasks, progress)

@@ -59,14 +59,18 @@ def without_thinking(text: str) -> str:
 
 
 def endpoint_policy(
-    endpoint: str, model: str | None, *, temperature: float = 0, transport: httpx.BaseTransport | None = None
-) -> Policy:
-    """A policy that asks an OpenAI-compatible server; the key comes from OPENAI_API_KEY. UserError for a bad URL."""
+    endpoint: str, model: str | None, *, temperature: float = 0, max_tokens: int | None = None,
+    transport: httpx.BaseTransport | None = None,
+) -> Policy:  # fmt: skip
+    """A policy that asks an OpenAI-compatible server; the key comes from OPENAI_API_KEY. UserError for a bad URL.
+
+    A message ends after ``max_tokens``, :data:`MAX_TOKENS` unless given.
+    """
     client, url = connect(endpoint, model, "--endpoint", "--model", transport)
 
     def policy(task: PublicTask, messages: Sequence[Message]) -> str:
         chat = wire(messages, arguments_as_text=True)
-        body = {"model": model, "messages": chat, "temperature": temperature, "max_tokens": MAX_TOKENS}
+        body = {"model": model, "messages": chat, "temperature": temperature, "max_tokens": max_tokens or MAX_TOKENS}
         if task.tools:
             body["tools"] = list(task.tools)
         said, cut = _asked(client, url, body)
@@ -154,11 +158,13 @@ def local_policy(model: str) -> Policy:
     return lambda task, messages: speaker([(task, messages)])[0]
 
 
-def local_speaker(model: str, *, batch: int = 1, temperature: float = 0.0, seed: int = 0) -> Speaker:
+def local_speaker(
+    model: str, *, batch: int = 1, temperature: float = 0.0, max_tokens: int | None = None, seed: int = 0
+) -> Speaker:
     """A transformers model from a folder or the Hub, through its chat template, with tools where the task has them.
 
-    Greedy, or sampled at a temperature above 0 (the same texts for the same seed, batches and machine). UserError for what cannot
-    be loaded.
+    Greedy, or sampled at a temperature above 0 (the same texts for the same seed, batches and machine). A message ends after
+    ``max_tokens``, :data:`MAX_TOKENS` unless given. UserError for what cannot be loaded.
     """
     try:
         import torch
@@ -198,7 +204,7 @@ def local_speaker(model: str, *, batch: int = 1, temperature: float = 0.0, seed:
         inputs = tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False).to(network.device)
         with torch.no_grad():
             output = network.generate(
-                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], max_new_tokens=MAX_TOKENS,
+                input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], max_new_tokens=max_tokens or MAX_TOKENS,
                 eos_token_id=sorted(stops), pad_token_id=tokenizer.pad_token_id, **how,
             )  # fmt: skip
         said = output[:, inputs["input_ids"].shape[1] :].tolist()

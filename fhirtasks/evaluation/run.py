@@ -55,6 +55,7 @@ class EvaluationConfig:
     out: Path | None = None
     sandbox: Sandbox = "embedded"
     batch: int = BATCH
+    max_tokens: int | None = None
     resume: bool = False
     base: str | None = None
 
@@ -182,9 +183,9 @@ def _runs(name: str, config: EvaluationConfig, prompting: Prompting) -> Callable
 
 def _model(model: str, config: EvaluationConfig, prompting: Prompting) -> Ask:
     if config.endpoint is not None:
-        policy = endpoint_policy(config.endpoint, model)
+        policy = endpoint_policy(config.endpoint, model, max_tokens=config.max_tokens)
         return lambda tasks, source: ask_policy(tasks, source, policy, prompting, config.batch)
-    speaker = local_speaker(model, batch=config.batch)
+    speaker = local_speaker(model, batch=config.batch, max_tokens=config.max_tokens)
     return lambda tasks, source: ask_in_batches(tasks, source, speaker, prompting)
 
 

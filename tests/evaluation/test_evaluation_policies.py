@@ -13,7 +13,7 @@ from evaluation_doubles import NOW, task
 
 from fhirtasks.episodes.types import Get, Message, Observation, Post, PublicTask, Solver
 from fhirtasks.errors import UserError
-from fhirtasks.evaluation.models import InfrastructureError, endpoint_policy, local_policy, without_thinking
+from fhirtasks.evaluation.models import MAX_TOKENS, InfrastructureError, endpoint_policy, local_policy, without_thinking
 from fhirtasks.tasks.floors import FLOORS, floor, frequent_answers
 from fhirtasks.tasks.orders import orders
 
@@ -160,8 +160,14 @@ def test_an_endpoint_is_asked_as_openai_compatible_servers_are(monkeypatch: pyte
     assert str(request.url) == "http://model.test/v1/chat/completions"
     assert request.headers["authorization"] == "Bearer k"
     sent = json.loads(request.content)
-    assert (sent["model"], sent["temperature"]) == ("m", 0)
+    assert (sent["model"], sent["temperature"], sent["max_tokens"]) == ("m", 0, MAX_TOKENS)
     assert [message["role"] for message in sent["messages"]] == ["user", "assistant", "user"]
+
+
+def test_an_endpoint_is_told_how_long_a_message_may_be() -> None:
+    endpoint = Endpoint(said("GET y"))
+    endpoint_policy("http://model.test/v1/", "m", max_tokens=160, transport=endpoint)(public(mrn="S1"), [])
+    assert json.loads(endpoint.requests[0].content)["max_tokens"] == 160
 
 
 def test_passing_trouble_is_tried_again() -> None:

@@ -27,16 +27,17 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_model(tmp_path_factory.mktemp("model") / "tools", spoken(FhirSpec(release("tools"))))
 
 
-def test_several_conversations_at_once_are_answered_as_each_alone(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "MAX_TOKENS", 6)
+def test_several_conversations_at_once_are_answered_as_each_alone(model: Path) -> None:
     spec = FhirSpec(release("tools"))
     public = spec.tasks[0].public()
     asked = [(public, [Message("user", text)]) for text in ("Hello", "What is the latest potassium of this patient?")]
-    speaker = local_speaker(str(model), batch=2)
+    speaker = local_speaker(str(model), batch=2, max_tokens=6)
     together = speaker(asked)
     assert together == [speaker([one])[0] for one in asked]
     assert all(isinstance(raw, Cut) and json.loads(raw)["tool_calls"] == [] for raw in together)
-    sampled = [local_speaker(str(model), batch=2, temperature=1.0, seed=seed)(asked) for seed in (1, 1, 2)]
+    sampled = [
+        local_speaker(str(model), batch=2, temperature=1.0, max_tokens=6, seed=seed)(asked) for seed in (1, 1, 2)
+    ]
     assert sampled[0] == sampled[1] != sampled[2]
 
 
@@ -61,16 +62,16 @@ def test_calls_are_read_as_they_were_written(model: Path, reads: bool) -> None:
     assert said["tool_calls"] == [] and "finish" in said["content"]
 
 
-def test_a_model_is_evaluated_in_the_tools_protocol(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "MAX_TOKENS", 4)
-    report = evaluate(EvaluationConfig(release("tools"), ("model",), model=str(model), limit=2, batch=3))
+def test_a_model_is_evaluated_in_the_tools_protocol(model: Path) -> None:
+    report = evaluate(EvaluationConfig(release("tools"), ("model",), model=str(model), limit=2, batch=3, max_tokens=4))
     shown = report.as_json()
     assert shown["total"]["passed"] == 0 and shown["total"]["n"] == shown["cut_off"] > 2
     assert "a message was cut off at its longest length" in report.as_text()
 
 
-def test_a_model_is_its_own_equal(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "MAX_TOKENS", 4)
-    config = EvaluationConfig(release("tools"), ("model",), model=str(model), base=str(model), limit=2, batch=3)
+def test_a_model_is_its_own_equal(model: Path) -> None:
+    config = EvaluationConfig(
+        release("tools"), ("model",), model=str(model), base=str(model), limit=2, batch=3, max_tokens=4
+    )
     total = evaluate(config).as_json()["paired"]["total"]
     assert total["n"] > 2 and total["gained"] == total["lost"] == total["infrastructure_errors"] == 0
