@@ -164,7 +164,11 @@ def _accumulation(options: GrpoOptions) -> int:
 
 
 def _check(options: GrpoOptions) -> None:
-    if not options.resume and any((options.out / name).exists() for name in (PANELS, ROLLOUTS, RUN)):
+    if options.resume:
+        from train.resume import needs_checkpoint
+
+        needs_checkpoint(options.out)
+    elif any((options.out / name).exists() for name in (PANELS, ROLLOUTS, RUN)):
         raise UserError(f"{options.out} holds a run already; give --out a new folder.")
     if options.generations < 2:
         raise UserError("--generations is at least 2: a group of one has nothing to be compared with.")

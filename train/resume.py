@@ -36,8 +36,7 @@ def begin(out: Path, options: Mapping[str, Any], data: str, *, resume: bool, wri
             out.mkdir(parents=True, exist_ok=True)
             (out / STARTED).write_text(json.dumps(began, indent=1) + "\n", encoding="utf-8")
         return None
-    if last is None or not (out / STARTED).is_file():
-        raise UserError(f"{out} holds no checkpoint to go on from; begin without --resume, in a new --out.")
+    needs_checkpoint(out)
     before = json.loads((out / STARTED).read_text(encoding="utf-8"))
     other = [name for name in began if began[name] != before.get(name)]
     if other:
@@ -47,6 +46,12 @@ def begin(out: Path, options: Mapping[str, Any], data: str, *, resume: bool, wri
         for broken in (folder for folder in out.glob("checkpoint-*") if not (folder / WHOLE).is_file()):
             shutil.rmtree(broken)
     return last
+
+
+def needs_checkpoint(out: Path) -> None:
+    """UserError where ``out`` holds none: said before anything is loaded or written."""
+    if last_checkpoint(out) is None or not (out / STARTED).is_file():
+        raise UserError(f"{out} holds no checkpoint to go on from; begin without --resume, in a new --out.")
 
 
 def last_checkpoint(out: Path) -> Path | None:

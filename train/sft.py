@@ -307,7 +307,11 @@ def _check(options: SftOptions) -> None:
 
         if find_spec("bitsandbytes") is None:
             raise UserError("--nf4 needs bitsandbytes: pip install bitsandbytes.")
-    if (options.out / RUN).exists() and not options.resume:
+    if options.resume:
+        from train.resume import needs_checkpoint
+
+        needs_checkpoint(options.out)
+    elif (options.out / RUN).exists():
         raise UserError(f"{options.out} holds a run already; give --out a new folder.")
     _accumulation(options)
     reports(options.report_to)

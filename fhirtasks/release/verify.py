@@ -155,7 +155,7 @@ def verify(
             failures.append(one)
         else:
             unchecked.append(one)
-    failures.sort(key=_order)
+    failures = sorted(dict.fromkeys(failures), key=_order)
     return VerifyReport(rows, rows - len(wrong), [failure.as_json() for failure in failures], unchecked)
 
 
@@ -372,6 +372,8 @@ def _dropped(folder: Path, manifest: dict[str, Any]) -> Iterator[Failure]:
         yield Failure("the reasons and their counts are not the manifest's", config="dropped")
 
 
-def _order(failure: Failure) -> tuple[str, str, str, int, str]:
+def _order(failure: Failure) -> tuple[bool, str, str, str, int, str]:
+    """What is wrong with a shard comes first: counts, documents and traces that differ may follow from it."""
     row = -1 if failure.row is None else failure.row
-    return failure.file or "", failure.config or "", failure.split or "", row, failure.problem
+    file = failure.file or ""
+    return not file.endswith(".parquet"), file, failure.config or "", failure.split or "", row, failure.problem

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib import import_module
@@ -29,7 +30,9 @@ def families(patterns: Sequence[str] = (), protocol: str | None = None) -> tuple
     found = _all()
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in found):
-            raise UserError(f"no family matches {pattern!r}; there are: {', '.join(found)}")
+            near = get_close_matches(pattern, found)
+            meant = f" (is {' or '.join(near)} meant?)" if near else ""
+            raise UserError(f"no family matches {pattern!r}{meant}; fhirtasks families lists them all")
     chosen = [
         family
         for name, family in found.items()

@@ -42,7 +42,11 @@ def test_patterns() -> None:
         "patient_age",
         "referral_order",
     ]
-    with pytest.raises(UserError, match=r"no family matches 'nothing\*'.*patient_age"):
+    with pytest.raises(
+        UserError, match=r"no family matches 'patient_ages' \(is patient_age .*meant\?\); fhirtasks families"
+    ):
+        registry.families(["patient_ages"])
+    with pytest.raises(UserError, match=r"no family matches 'nothing\*'; fhirtasks families"):
         registry.families(["patient_*", "nothing*"])
     with pytest.raises(UserError, match="speaks the protocol 'code'"):
         registry.families(["patient_age"], protocol="code")
