@@ -79,6 +79,9 @@ def grpo(
     max_completion_length: Annotated[
         int, typer.Option(help="Tokens of a whole episode after its prompt, observations included.", min=1)
     ] = 4096,
+    max_message_length: Annotated[
+        int | None, typer.Option(help="Tokens of one message, longer ones are cut off; as much as is left without it.", min=1)
+    ] = None,
     learning_rate: Annotated[float, typer.Option(help="Constant.")] = 1e-6,
     beta: Annotated[float, typer.Option(help="Weight of the KL term towards the start.", min=0.0)] = 0.0,
     temperature: Temperature = 1.0, thinking: Thinking = False, lora: Lora = None,
@@ -97,7 +100,8 @@ def grpo(
     options = GrpoOptions(
         dataset=dataset, model=model, out=out, revision=tag, split=split, families=tuple(families or ()),
         curriculum=curriculum, weights=numbers(reward, "--reward") or dict(WEIGHTS), steps=steps, prompts=prompts,
-        generations=generations, batch=batch, max_completion_length=max_completion_length, learning_rate=learning_rate,
+        generations=generations, batch=batch, max_completion_length=max_completion_length,
+        max_message_length=max_message_length, learning_rate=learning_rate,
         beta=beta, temperature=temperature, thinking=thinking, lora=lora, merge=merge, push=push, resume=resume,
         vllm=vllm, vllm_server=vllm_server, vllm_memory=vllm_memory, save_steps=save_steps,  # type: ignore[arg-type]
         report_to=report_to, stop_on_alarm=stop_on_alarm, seed=seed,  # type: ignore[arg-type]

@@ -23,15 +23,16 @@ Vllm = Literal["off", "colocate", "server"]
 SAMPLED: Final = 32
 """Tasks whose expert's episode is measured before the training begins."""
 _RESUMES: Final = (
-    "seed", "prompts", "generations", "max_completion_length", "learning_rate", "beta", "temperature", "thinking", "lora",
-    "vllm",
+    "seed", "prompts", "generations", "max_completion_length", "max_message_length", "learning_rate", "beta", "temperature",
+    "thinking", "lora", "vllm",
 )  # fmt: skip
 """Options that a resumed run must have again, beside its model, tasks, rewards and processes. ``steps`` may be more."""
 
 
 @dataclass(frozen=True)
 class GrpoOptions:
-    """One run. ``prompts`` tasks per step, ``generations`` rollouts of each; lengths are tokens, observations included.
+    """One run. ``prompts`` tasks per step, ``generations`` rollouts of each. ``max_completion_length`` are the tokens of an
+    episode, observations included, ``max_message_length`` those of one message: a rollout that goes on beyond them is cut off.
 
     ``lora`` is an adapter's rank; ``merge`` also writes the model that it makes. ``push`` is ORG/NAME on the Hub.
     """
@@ -49,6 +50,7 @@ class GrpoOptions:
     generations: int = 8
     batch: int = 8
     max_completion_length: int = 4096
+    max_message_length: int | None = None
     learning_rate: float = 1e-6
     beta: float = 0.0
     temperature: float = 1.0
@@ -143,6 +145,9 @@ def make_trainer(options: GrpoOptions, spec: FhirSpec, rows: Any, **more: Any) -
         "save_strategy": "steps" if options.save_steps else "no", "save_steps": options.save_steps or 500,
         "use_cpu": not on_gpu, "bf16": on_gpu, "gradient_checkpointing": on_gpu,
     }  # fmt: skip
+    if options.max_message_length is not None:
+        name = "max_new_tokens" if options.vllm == "off" else "max_tokens"
+        settings["generation_kwargs"] = {name: options.max_message_length}
     if options.vllm != "off":
         settings |= {"vllm_mode": options.vllm, "vllm_server_base_url": options.vllm_server}
     return FhirTrainer(
