@@ -8,7 +8,7 @@ from typing import Final
 
 from fhirtasks.errors import UserError
 
-LEFT_OUT: Final = ("checkpoint-*/*", "start/*", "started.json", "training_args.bin", "rollouts.jsonl")
+LEFT_OUT: Final = ("checkpoint-*/*", "start/*", "started.json", ".lock", "training_args.bin", "rollouts.jsonl")
 """Not uploaded: checkpoints, the merged start, settings of the machine, and rollouts, which show records."""
 
 

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 from accelerate import PartialState
 from transformers import TrainerCallback
@@ -18,6 +18,9 @@ STARTED: Final = "started.json"
 """What a run began with, so that ``--resume`` goes on with nothing else."""
 WHOLE: Final = "whole"
 """A file that stands in a checkpoint once all processes have written their part of it."""
+LOCK: Final = ".lock"
+"""A file that the process which trains into a folder keeps locked."""
+_held: dict[Path, IO[str]] = {}
 
 
 def begin(out: Path, options: Mapping[str, Any], data: str, *, resume: bool, write: bool) -> Path | None:
@@ -29,6 +32,8 @@ def begin(out: Path, options: Mapping[str, Any], data: str, *, resume: bool, wri
     """
     began = json.loads(json.dumps({**{name: plain(value) for name, value in options.items()}, "data": data}))
     last = last_checkpoint(out)
+    if write:
+        _hold(out)
     if not resume:
         if any(out.glob("checkpoint-*")):
             raise UserError(f"{out} holds checkpoints of a run: go on by --resume, or choose another --out.")
@@ -46,6 +51,24 @@ def begin(out: Path, options: Mapping[str, Any], data: str, *, resume: bool, wri
         for broken in (folder for folder in out.glob("checkpoint-*") if not (folder / WHOLE).is_file()):
             shutil.rmtree(broken)
     return last
+
+
+def _hold(out: Path) -> None:
+    """Keeps every other process from training into this folder until this one ends. UserError where one does already."""
+    place = out.resolve()
+    if place in _held:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    lock = _held[place] = (out / LOCK).open("a", encoding="utf-8")
+    try:
+        import fcntl
+
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        _held.pop(place).close()
+        raise UserError(f"Another run is training into {out}: wait for it, or choose another --out.") from None
+    except (ImportError, OSError):  # no such locks on this platform or file system
+        return
 
 
 def needs_checkpoint(out: Path) -> None:

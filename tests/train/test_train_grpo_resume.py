@@ -25,7 +25,7 @@ from fhirtasks.environments.spec import FhirSpec  # noqa: E402
 from fhirtasks.errors import UserError  # noqa: E402
 from train import grpo  # noqa: E402
 from train.grpo import GrpoOptions, train_grpo  # noqa: E402
-from train.resume import WHOLE, last_checkpoint  # noqa: E402
+from train.resume import LOCK, WHOLE, begin, last_checkpoint  # noqa: E402
 
 HERE = Path(__file__).parent
 
@@ -50,6 +50,19 @@ def ran(chosen: GrpoOptions, where: str = "nowhere", step: int = 0) -> Path:
 
 def _breaks() -> None:
     raise BrokenOff
+
+
+def test_two_runs_do_not_share_a_folder(model: Path, tmp_path: Path) -> None:
+    code = "import fcntl, sys, time\nfile = open(sys.argv[1], 'a')\nfcntl.flock(file, fcntl.LOCK_EX)\nprint(flush=True)\ntime.sleep(60)"
+    chosen = options(release("text"), model, tmp_path / "out")
+    chosen.out.mkdir()
+    with subprocess.Popen([sys.executable, "-c", code, chosen.out / LOCK], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline()
+        with pytest.raises(UserError, match="Another run is training into"):
+            train_grpo(chosen)
+        other.kill()
+    assert not (chosen.out / "panel.jsonl").exists()
+    begin(chosen.out, {}, "", resume=False, write=True)
 
 
 def model_of(folder: Path) -> dict[str, Any]:
