@@ -53,7 +53,10 @@ def _breaks() -> None:
 
 
 def test_two_runs_do_not_share_a_folder(model: Path, tmp_path: Path) -> None:
-    code = "import fcntl, sys, time\nfile = open(sys.argv[1], 'a')\nfcntl.flock(file, fcntl.LOCK_EX)\nprint(flush=True)\ntime.sleep(60)"
+    code = (
+        "import fcntl, sys, time\nfile = open(sys.argv[1], 'a')\nfcntl.flock(file, fcntl.LOCK_EX)\n"
+        "print(flush=True)\ntime.sleep(60)"
+    )
     chosen = options(release("text"), model, tmp_path / "out")
     chosen.out.mkdir()
     with subprocess.Popen([sys.executable, "-c", code, chosen.out / LOCK], stdout=subprocess.PIPE) as other:
