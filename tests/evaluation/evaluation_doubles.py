@@ -132,7 +132,7 @@ class Speaking:
 
         return say
 
-    def speaker(self, name: str, batch: int = 1) -> Speaker:
+    def speaker(self, name: str, batch: int = 1, max_tokens: int | None = None) -> Speaker:
         """The model as a local one."""
         policy = self.policy(name)
         return Speaker(lambda asked: [policy(*one) for one in asked], batch)

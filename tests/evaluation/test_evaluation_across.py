@@ -83,7 +83,7 @@ def test_with_a_base_each_cell_shows_both_and_a_model_is_loaded_once(
 ) -> None:
     loaded: list[str] = []
 
-    def load(name: str, batch: int) -> Any:
+    def load(name: str, batch: int, max_tokens: int | None) -> Any:
         loaded.append(name)
         return models.speaker(name, batch)
 

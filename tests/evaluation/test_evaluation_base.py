@@ -23,7 +23,7 @@ def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Speaking:
     """``start`` is right on t1, ``trained`` on t2 and t3, ``flaky`` on all that it can be asked."""
     speaking = Speaking(start={"t1"}, trained={"t2", "t3"}, flaky={"t1", "t2", "t3"})
     monkeypatch.setattr(run, "local_speaker", speaking.speaker)
-    monkeypatch.setattr(run, "endpoint_policy", lambda endpoint, name: speaking.policy(name))
+    monkeypatch.setattr(run, "endpoint_policy", lambda endpoint, name, max_tokens: speaking.policy(name))
     monkeypatch.chdir(tmp_path)
     for name in ("start", "trained"):
         (tmp_path / name).mkdir()

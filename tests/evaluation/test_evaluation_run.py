@@ -101,7 +101,7 @@ class Model:
 
 def test_infrastructure_errors_are_counted_apart(release: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = Model("GET http://localhost:8080/fhir/Patient?identifier=M1", "FINISH([73])")
-    monkeypatch.setattr(run, "endpoint_policy", lambda endpoint, name: model)
+    monkeypatch.setattr(run, "endpoint_policy", lambda endpoint, name, max_tokens: model)
     report = evaluate(EvaluationConfig(release, ("model",), model="m", endpoint="http://model.test/v1"))
     total = report.as_json()["total"]
     assert (total["n"], total["passed"], total["infrastructure_errors"]) == (2, 2, 1)
@@ -206,7 +206,7 @@ def test_a_run_that_was_broken_off_goes_on_and_asks_nothing_twice(
     def speak(some: Sequence[tuple[PublicTask, Sequence[Message]]]) -> list[str]:
         return [policy(*one) for one in some]
 
-    monkeypatch.setattr(run, "local_speaker", lambda name, batch: Speaker(speak, batch))
+    monkeypatch.setattr(run, "local_speaker", lambda name, batch, max_tokens: Speaker(speak, batch))
     out = tmp_path / "episodes.jsonl"
     config = EvaluationConfig(release, ("model",), model="m", out=out, batch=1, resume=True)
     with pytest.raises(KeyboardInterrupt):
