@@ -61,7 +61,8 @@ QUESTIONS: tuple[Question, ...] = (
             JOIN (SELECT DISTINCT patient AS owner, drug FROM medication WHERE type = 'MedicationRequest') k
                 ON k.owner = w.owner
             JOIN (SELECT DISTINCT drug FROM medication WHERE type = 'MedicationRequest') o
-                ON o.drug <> k.drug AND md5(o.drug)[:2] = md5(k.drug || p.patient || p.t)[:2]""",
+                ON o.drug <> k.drug AND md5(o.drug)[1] = md5(k.drug || p.patient || p.t)[1]
+                AND md5(k.drug || o.drug)[1] < '8'""",
         truth="""SELECT a.task, (count(x.ref) > 0)::VARCHAR AS value, '' AS unit,
                 list(x.ref) FILTER (x.ref IS NOT NULL) AS evidence
             FROM asked a LEFT JOIN seen_medication x ON x.task = a.task AND x.type = 'MedicationRequest'
