@@ -7,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from fhirtasks.episodes.code import CodeEnvironment
-from fhirtasks.episodes.environment import Environment, run_solver
+from fhirtasks.episodes.environment import Environment, replay, run_solver
 from fhirtasks.episodes.types import Solver
 from fhirtasks.evaluation.models import Cut, InfrastructureError, Policy, Speaker
 from fhirtasks.evaluation.outcomes import Outcome
@@ -106,10 +106,7 @@ def ask_in_batches(tasks: Sequence[Task], source: TaskSet, speaker: Speaker, pro
 def play_again(task: Task, source: TaskSet, raws: Sequence[str], prompting: Prompting) -> Outcome:
     """The task by what was said of it before: nothing is asked."""
     environment = _opened(task, source, prompting)
-    for raw in raws:
-        if environment.done:
-            break
-        environment.step(raw)
+    replay(environment, raws)
     return _judged(task, source, environment)
 
 

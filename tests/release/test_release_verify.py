@@ -218,6 +218,9 @@ def test_damage_is_named(name: str, copy: Callable[[], Path]) -> None:
     assert failures
     assert all(len(failure["problem"]) < 400 for failure in failures)
     assert any("file" in failure for failure in failures) or name == "holed", failures
+    assert len(failures) == len({canonical(failure) for failure in failures}), "nothing is said twice"
+    if "cut off" in name:  # the cause before what follows from it
+        assert failures[0]["file"].endswith(".parquet")
 
 
 def test_hidden_files_do_not_matter(copy: Callable[[], Path]) -> None:

@@ -148,6 +148,7 @@ def test_another_run_is_not_gone_on_with(model: Path, straight: Path, tmp_path: 
     assert held == {path: path.read_bytes() for path in straight.glob("*.json*")}
     with pytest.raises(UserError, match="holds no checkpoint to go on from"):
         train_grpo(replace(chosen, out=tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
     for name in ("panel.jsonl", "rollouts.jsonl", "run.json"):
         folder = tmp_path / name.partition(".")[0]
         folder.mkdir()
