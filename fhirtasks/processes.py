@@ -26,7 +26,7 @@ def runner(workers: int) -> Iterator[Runner]:
     from concurrent.futures.process import BrokenProcessPool
 
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_with_parent) as pool:
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_with, initargs=(os.getpid(),)) as pool:
 
         def run(function: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[Any]:
             futures = [pool.submit(function, job) for job in jobs]
@@ -45,9 +45,9 @@ def runner(workers: int) -> Iterator[Runner]:
         yield run
 
 
-def _leave_with_parent() -> None:
-    """A worker whose parent was killed ends too."""
-    parent, leaving = os.getppid(), threading.Event()
+def _leave_with(parent: int) -> None:
+    """A worker whose parent was killed ends too, were it killed before the worker was up."""
+    leaving = threading.Event()
 
     def watch() -> None:
         while not leaving.wait(0.5):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fhirtasks.release.read import open_shard, row_group, shards_of
-from fhirtasks.release.rows import message_of, message_texts
+from fhirtasks.release.rows import integers, message_of, message_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,5 +121,5 @@ def _fetch(folder: Path, config: str, places: Sequence[Place]) -> dict[Place, di
     found: dict[Place, dict[str, Any]] = {}
     for (path, group), mine in groups.items():
         table = row_group(folder, path, config, group)
-        found.update(zip(mine, table.take([place.offset for place in mine]).to_pylist(), strict=True))
+        found.update(zip(mine, table.take(integers([place.offset for place in mine])).to_pylist(), strict=True))
     return found

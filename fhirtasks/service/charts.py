@@ -30,9 +30,12 @@ class Found:
 
     records: list[Record] = field(default_factory=list)
     keys: dict[str, tuple[Any, ...]] = field(default_factory=dict)
+    _ordered: list[Record] | None = None
+    """What :meth:`ordered` gave last."""
 
     def add(self, table: Table, query: Query, patients: frozenset[str] | None, now: int | None) -> None:
         """Adds the matches of one table; with ``patients`` only theirs."""
+        self._ordered = None
         positions = table.select(query.criteria, now)
         records = table.records
         if patients is not None:
@@ -44,10 +47,16 @@ class Found:
 
     def sort_by_id(self) -> None:
         """Restores the id order after several tables were added."""
+        self._ordered = None
         self.records.sort(key=attrgetter("id"))
 
     def ordered(self, query: Query) -> list[Record]:
         """In the search's order: its sort keys, then id; what lacks a key's value comes last either way."""
+        if self._ordered is None:
+            self._ordered = self._in_order(query)
+        return self._ordered
+
+    def _in_order(self, query: Query) -> list[Record]:
         records, keys = self.records, self.keys
         for place, key in reversed(list(enumerate(query.sort))):
             having = [record for record in records if keys[record.id][place] is not None]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from decimal import Decimal
+from functools import lru_cache
 from json.encoder import encode_basestring
 
 import msgspec
@@ -20,8 +21,12 @@ class Refused(Exception):
         self.status, self.code, self.messages, self.locations = status, code, messages, locations or []
 
 
+@lru_cache(maxsize=64)
 def read_posted(type: str, body: str) -> str:
-    """The posted resource as minified text. Refused: 400 for no JSON or another type, 422 for invalid R4."""
+    """The posted resource as minified text. Refused: 400 for no JSON or another type, 422 for invalid R4.
+
+    The last ones are kept: an episode is replayed right after it was made.
+    """
     from fhirtasks.fhir.validation import validate
 
     try:

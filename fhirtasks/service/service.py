@@ -272,11 +272,15 @@ class Service:
     def _with_own(self, found: Found, query: Query, patients: frozenset[str] | None) -> Found:
         """The world's matches less what is hidden or replaced, with what scenario and writes added."""
         gone = {id for type, id in self._gone if type == query.type}
-        own = Found([record for record in found.records if record.id not in gone], dict(found.keys))
+        kept = [record for record in found.records if record.id not in gone] if gone else found.records
+        own = Found()
         if query.type in self._added:
             own.add(self._added_table(query.type), query, patients, None)
-            own.sort_by_id()
-        return own
+        if not own.records:
+            return found if len(kept) == len(found.records) else Found(kept, found.keys)
+        both = Found([*kept, *own.records], {**found.keys, **own.keys})
+        both.sort_by_id()
+        return both
 
     def _patients(self, query: Query) -> frozenset[str] | None:
         """The patients that the search is bound to; None if it is not."""
