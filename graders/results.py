@@ -52,6 +52,7 @@ class Found:
     others: list[str] = field(default_factory=list)
 
 
+# The texts of results are joined last: most are only counted.
 _QUERY = """
 WITH task AS MATERIALIZED (
     SELECT unnest($key::INTEGER[]) AS key, unnest($patient::VARCHAR[]) AS patient,
@@ -66,7 +67,7 @@ WITH task AS MATERIALIZED (
         unnest($added_effective::VARCHAR[]) AS effective,
         unnest($added_value::VARCHAR[]) AS value, unnest($added_raw::VARCHAR[]) AS raw
 ), coded AS (
-    SELECT id, patient, unnest(list_distinct(codes)) AS token, status, date_lo, effective, value, raw,
+    SELECT id, patient, unnest(list_distinct(codes)) AS token, status, date_lo, effective, value, NULL AS raw,
         {available} AS available
     FROM resource
     WHERE type = 'Observation' AND patient IN (SELECT patient FROM task) AND list_has_any(codes, $all_tokens)
@@ -82,11 +83,13 @@ WITH task AS MATERIALIZED (
 ), judged AS (
     SELECT *, NOT plain OR (date_lo BETWEEN low AND high AND value IS NOT NULL
         AND status IS DISTINCT FROM 'entered-in-error' AND status IS DISTINCT FROM 'cancelled') AS counts FROM listed
-), ranked AS (
-    SELECT *, counts AND (NOT newest OR date_lo = max(date_lo) FILTER (counts) OVER (PARTITION BY key)) AS chosen
-    FROM judged
+), newest AS (
+    SELECT key, max(date_lo) FILTER (counts) AS time FROM judged GROUP BY key
+), ranked AS MATERIALIZED (
+    SELECT judged.*, counts AND (NOT judged.newest OR date_lo = newest.time) AS chosen FROM judged JOIN newest USING (key)
 )
-SELECT key, id, date_lo, effective, value, CASE WHEN plain THEN raw ELSE '' END, NULL FROM ranked WHERE chosen
+SELECT key, one.id, one.date_lo, one.effective, one.value, CASE WHEN plain THEN coalesce(one.raw, r.raw) ELSE '' END, NULL
+FROM (FROM ranked WHERE chosen) one LEFT JOIN resource r ON r.type = 'Observation' AND r.id = one.id
 UNION ALL
 SELECT key, NULL, NULL, NULL, NULL, NULL, list(id ORDER BY id) FROM ranked WHERE NOT chosen GROUP BY key
 ORDER BY key, id
