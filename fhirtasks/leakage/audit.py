@@ -11,6 +11,7 @@ import pickle
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -24,11 +25,11 @@ from fhirtasks.leakage.keyed import open_sealed
 from fhirtasks.leakage.matcher import Matcher
 from fhirtasks.leakage.ngrams import common_phrases
 from fhirtasks.leakage.policy import read_policy
-from fhirtasks.leakage.reading import Dataset, Part, find_parts, part_rows
+from fhirtasks.leakage.reading import Dataset, Part, find_parts, open_file, part_rows
 from fhirtasks.leakage.report import AuditReport
 from fhirtasks.leakage.search import Job, Outcome, bound, close_finders, open_finders, placed, search
 from fhirtasks.leakage.selftest import CLEAN, EACH, Finder, measure
-from fhirtasks.leakage.splits import Overlap, overlaps
+from fhirtasks.leakage.splits import Overlap, Shard, shared
 from fhirtasks.leakage.texts import row_texts
 from fhirtasks.planting.rows import Row
 from fhirtasks.processes import runner
@@ -111,7 +112,7 @@ def audit(
         holdouts=holdouts.digest,
         items=holdouts.counts,
         policy=rules.as_json(),
-        notes=tuple(_notes(sealed, items, found)),
+        notes=tuple(_notes(sealed, items)),
         splits=_shared(dataset, found),
         self_test=test,
     )
@@ -153,15 +154,19 @@ def _is_verbatim(matcher: Matcher, row: Row) -> bool:
 
 
 def _shared(dataset: str | Path, found: Dataset) -> tuple[Overlap, ...]:
-    """What two splits share, where the dataset is laid out as a release of ours on this machine."""
-    return tuple(overlaps(Path(dataset))) if found.commit is None and _is_release(found.parts) else ()
+    """What two splits share, where the dataset is laid out as a release of ours."""
+    if not _is_release(found.parts):
+        return ()
+    files = {part.name: part for part in found.parts if part.kind == "parquet" and not part.member}
+    shards = [Shard(name, partial(open_file, part.path, part.commit, name)) for name, part in sorted(files.items())]
+    return tuple(shared(shards, str(dataset)))
 
 
 def _is_release(parts: Sequence[Part]) -> bool:
     return {"charts", "sft"} <= {part.config for part in parts}
 
 
-def _notes(sealed: Sequence[dict[str, Any]], items: Sequence[HeldOut], found: Dataset) -> list[str]:
+def _notes(sealed: Sequence[dict[str, Any]], items: Sequence[HeldOut]) -> list[str]:
     notes = []
     if sealed:
         notes.append(
@@ -171,9 +176,5 @@ def _notes(sealed: Sequence[dict[str, Any]], items: Sequence[HeldOut], found: Da
     if not items:
         notes.append(
             "only sealed holdouts were given, so nothing could be planted and what the audit misses is not measured"
-        )
-    if found.commit is not None and _is_release(found.parts):
-        notes.append(
-            "splits of a dataset on the Hub are not compared with each other; pull it and audit the folder for that"
         )
     return notes

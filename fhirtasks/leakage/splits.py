@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import IO, Any, Final, Literal, TypeAlias
 
 import orjson
 
@@ -32,8 +34,25 @@ class Overlap:
     example: str
 
 
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One Parquet file of a release: its ``name`` there (``sft/train-00000-of-00001.parquet``), and what opens it."""
+
+    name: str
+    open: Callable[[], AbstractContextManager[IO[bytes]]]
+
+
 def overlaps(folder: Path, *, episodes: bool = True, families: bool = False, wordings: bool = False) -> list[Overlap]:
-    """Where two splits of the release in ``folder`` share a patient, a scenario or an episode.
+    """:func:`shared` for the release in ``folder``."""
+    paths = [path for config in ("charts", "sft") for path in sorted((folder / config).glob("*.parquet"))]
+    shards = [Shard(path.relative_to(folder).as_posix(), partial(_local, path)) for path in paths]
+    return shared(shards, str(folder), episodes=episodes, families=families, wordings=wordings)
+
+
+def shared(
+    shards: Sequence[Shard], place: str, *, episodes: bool = True, families: bool = False, wordings: bool = False
+) -> list[Overlap]:
+    """Where two splits of a release share a patient, a scenario or an episode. ``place`` is where it lies.
 
     Patients are the same if they share an identifier, or a name with the birth date; scenarios, if they add a resource
     of the same clinical content; episodes, if their messages are equal. Where splits are meant to be disjoint by
@@ -42,11 +61,12 @@ def overlaps(folder: Path, *, episodes: bool = True, families: bool = False, wor
     """
     asked = {"patient": True, "scenario": True, "episode": episodes, "family": families, "wording": wordings}
     seen: dict[What, dict[str, dict[str, str]]] = {what: {} for what in WHATS if asked[what]}
-    for split, raw in _column(folder, "charts", ("type", "raw")):
+    for split, raw in _column(shards, place, "charts", ("type", "raw")):
         if raw["type"] == "Patient":
             for key, example in patient_keys(raw["raw"]):
                 _see(seen["patient"], split, key, example)
-    for split, row in _column(folder, "sft", ("id", "task", "messages") if episodes else ("id", "task")):
+    columns = ("id", "task", "messages") if episodes else ("id", "task")
+    for split, row in _column(shards, place, "sft", columns):
         if episodes:
             _see(seen["episode"], split, content_hash(row["messages"]), str(row["id"]))
         task = _task(row["task"])
@@ -88,6 +108,10 @@ def patient_keys(raw: str) -> Iterator[tuple[str, str]]:
             yield f"person {' '.join(words)} {born}", f"{whole}, {born}"
 
 
+def _local(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
 def _see(known: dict[str, dict[str, str]], split: str, key: str, example: str) -> None:
     known.setdefault(split, {}).setdefault(key, example)
 
@@ -124,19 +148,25 @@ def _objects(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def _column(folder: Path, config: str, columns: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _column(
+    shards: Sequence[Shard], place: str, config: str, columns: tuple[str, ...]
+) -> Iterator[tuple[str, dict[str, Any]]]:
     """(split, row) of every row of a config, with these columns only."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    for path in sorted((folder / config).glob("*.parquet")):
-        split = path.name.split("-", 1)[0]
+    for shard in shards:
+        folder, _, file_name = shard.name.partition("/")
+        if folder != config:
+            continue
         try:
-            with pq.ParquetFile(path) as file:
+            with shard.open() as opened, pq.ParquetFile(opened) as file:
                 for batch in file.iter_batches(batch_size=512, columns=list(columns)):
                     for row in batch.to_pylist():
                         if row.keys() >= set(columns):
-                            yield split, row
+                            yield file_name.split("-", 1)[0], row
         except (pa.ArrowException, OSError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise UserError(f"{path} cannot be read ({reason}); build or download the release again.") from None
+            raise UserError(
+                f"{place}/{shard.name} cannot be read ({reason}); build or download the release again."
+            ) from None

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.hub.hub_double import HubDouble
+from tests.leakage.test_leakage_splits import CHARTS, ROWS, write
 
 TASKS = [{"id": "b_1", "instruction": "How old is Q7654321 in years?", "eval_MRN": "Q7654321"}]
 
@@ -93,3 +94,17 @@ def test_an_answer_that_is_refused_midway_is_no_verdict(hub: HubDouble, tmp_path
     told = audit(hub, tmp_path, "clinic/demo", "--holdout", str(held))
     assert told.returncode == 2 and "train-00000-of-00001.parquet cannot be read from the Hub" in told.stderr
     assert "Traceback" not in told.stderr and told.stdout == ""
+
+
+def test_splits_are_compared_where_they_lie(hub: HubDouble, tmp_path: Path, held: Path) -> None:
+    told = {}
+    for name, charts in (("apart", CHARTS), ("shared", {**CHARTS, "test": CHARTS["train"][:1]})):
+        folder = write(tmp_path / name, charts, ROWS)
+        files = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.parquet")}
+        hub.repo(f"clinic/{name}", "clinic", private=False, files=files)
+        done = audit(hub, tmp_path, f"clinic/{name}", "--holdout", str(held))
+        report = json.loads(done.stdout)
+        told[name] = [(one["what"], one["splits"], one["number"]) for one in report["splits"]]
+        assert done.returncode == (1 if told[name] else 0), done.stderr
+        assert all("splits" not in note for note in report["notes"])
+    assert told == {"apart": [], "shared": [("patient", ["test", "train"], 2)]}

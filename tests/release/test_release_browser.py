@@ -123,6 +123,7 @@ def test_keys_step_through_episodes(page: Browser, shown: list[dict[str, Any]], 
     assert where(page) == f"step {steps - 2} of {steps}"
     page.keys("e")
     assert len(page.js("return [...document.querySelectorAll('.step .body')].map(e => 1)")) == steps
+    page.js("document.getElementById('episodes').scrollIntoView({behavior: 'instant'})")
     page.picture(pictures / "episode.png")
     page.keys("e", "n")
     assert words(page, "#episode > p.mono") != first and "#episode=" in page.js("return location.hash")
