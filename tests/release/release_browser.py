@@ -6,7 +6,6 @@ import base64
 import json
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,10 +115,12 @@ def browser(profile: Path) -> Iterator[Browser]:
             "value"
         ]
         assert "sessionId" in made, made
-        with httpx.Client(base_url=f"{base}/session/{made['sessionId']}", timeout=60) as client:
-            yield Browser(client)
-            client.delete("")
-        time.sleep(0.2)
+        session = f"{base}/session/{made['sessionId']}"
+        try:
+            with httpx.Client(base_url=session, timeout=60) as client:
+                yield Browser(client)
+        finally:  # a client of a base URL would put a slash behind it, which chromedriver does not know
+            assert httpx.delete(session, timeout=60).status_code == 200
     finally:
         driver.terminate()
         driver.wait(10)
