@@ -210,7 +210,7 @@ class _Zygote:
                     if kind == b"s":
                         return not killed and os.WIFSIGNALED(number), late
                     pid = number
-                elif not _drain(pipe, result):
+                elif not _read(pipe, result):
                     poll.unregister(pipe)
                     check = min(check, time.monotonic() + 0.05)
             instant = time.monotonic()
@@ -243,18 +243,23 @@ class _Zygote:
         self._socket.close()
 
 
-def _drain(pipe: int, result: Result) -> bool:
-    """Reads what is there; False once the other end is closed."""
-    while not result.full:
+def _drain(pipe: int, result: Result) -> None:
+    """Reads what a child that is gone has left in the pipe."""
+    while not result.full and not result.closed:
         try:
-            data = os.read(pipe, 1 << 16)
+            _read(pipe, result)
         except BlockingIOError:
-            return True
-        if not data:
-            result.closed = True
-            return False
+            return
+
+
+def _read(pipe: int, result: Result) -> bool:
+    """Reads once, so that who writes faster than this reads is looked at in between; False once the other end is closed."""
+    data = os.read(pipe, 1 << 16)
+    if data:
         result.feed(data)
-    return True
+    else:
+        result.closed = True
+    return bool(data)
 
 
 def _processor(pid: int) -> float:
@@ -287,13 +292,13 @@ def _end(result: Result, broke: bool, late: bool, limits: Limits) -> tuple[End, 
         return "output", "the code printed too much; print a small table"
     if result.forged:
         return "exception", "PermissionError: the code wrote to a descriptor that is not its own; print instead"
+    if late:  # whatever it said of its end before
+        return "time", f"the code ran for more than {limits.seconds:g} s; do less at once"
     if result.end is not None:
         kind, text = result.end
         if kind == "memory":
             return "memory", f"MemoryError: more than {limits.memory >> 20} MiB"
         return kind, shortened(_plain(text.rstrip("\n")), limits)
-    if late:
-        return "time", f"the code ran for more than {limits.seconds:g} s; do less at once"
     if broke:
         return "crashed", "the interpreter broke"
     return "exception", "SystemExit: the code ended the interpreter"

@@ -45,11 +45,14 @@ class Result:
         return "".join(self._pieces)
 
     def feed(self, data: bytes) -> None:
-        """The next bytes."""
+        """The next bytes; those after what is :attr:`full` are not kept."""
+        if self.full:
+            return
         self._rest += data
         while len(self._rest) >= _HEAD.size and not self.full:
             kind, size = _HEAD.unpack_from(self._rest)
-            if kind not in b"oe" or size > _FRAME or self.end is not None:
+            # Nothing that is printed makes an empty frame: they could be written without end and never be too much.
+            if kind not in b"oe" or not 0 < size <= _FRAME or self.end is not None:
                 self.forged = True
                 return
             if len(self._rest) < _HEAD.size + size:

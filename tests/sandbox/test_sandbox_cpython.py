@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
 from sandbox_support import NOW, QUICK, run
@@ -124,7 +125,7 @@ def test_output_is_capped_as_everywhere(cpython: CpythonSandbox) -> None:
 
 @pytest.mark.parametrize("cut", [1, 3, 7, 1000])
 def test_results_are_read_in_any_pieces(cut: int) -> None:
-    data = b"o\0\0\0\x03a\xc3\xa9" + b"o\0\0\0\0" + b"e\0\0\0\x041why"
+    data = b"o\0\0\0\x03a\xc3\xa9" + b"e\0\0\0\x041why"
     result = Result(100)
     for start in range(0, len(data), cut):
         result.feed(data[start : start + cut])
@@ -133,11 +134,26 @@ def test_results_are_read_in_any_pieces(cut: int) -> None:
     assert result.forged
 
 
-@pytest.mark.parametrize("data", [b"x\0\0\0\0", b"o\xff\xff\xff\xff", b"e\0\0\0\0", b"e\0\0\0\x01?", b"\0" * 50])
+@pytest.mark.parametrize(
+    "data", [b"x\0\0\0\0", b"o\0\0\0\0", b"o\xff\xff\xff\xff", b"e\0\0\0\0", b"e\0\0\0\x01?", b"\0" * 50]
+)
 def test_what_is_no_result_is_forged(data: bytes) -> None:
     result = Result(100)
     result.feed(data)
     assert result.forged and result.end is None
+
+
+def test_what_a_run_says_of_its_end_counts_only_if_it_ends(cpython: CpythonSandbox) -> None:
+    code = "import os, struct\nos.write(3, struct.pack('!cI', b'e', 1) + b'0')\nwhile True:\n  pass"
+    assert run(cpython, code, Limits(seconds=0.2, memory=64 << 20)).end == "time"
+
+
+@pytest.mark.parametrize("frame", ["b'o', 0)", "b'o', 1) + b'\\xe2'"])
+def test_who_writes_faster_than_is_read_is_stopped_all_the_same(cpython: CpythonSandbox, frame: str) -> None:
+    code = f"import os, struct\nframes = (struct.pack('!cI', {frame}) * 10_000\nwhile True:\n  os.write(3, frames)"
+    start = time.monotonic()
+    assert run(cpython, code, Limits(seconds=0.2, memory=64 << 20)).end in ("exception", "time", "output")
+    assert time.monotonic() - start < 3
 
 
 def test_a_platform_without_what_it_takes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
