@@ -8,10 +8,11 @@ letter, then what the episode was shown does not entail its answer.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from fhirtasks.episodes.code import CodeEnvironment
 from fhirtasks.episodes.environment import Environment
-from fhirtasks.episodes.types import Episode, Get, Post, Turn
+from fhirtasks.episodes.types import Action, Episode, Get, Post, Turn
 from fhirtasks.graph.world import World
 from fhirtasks.service.service import BASE
 from fhirtasks.tasks.play import open_environment, open_service
@@ -29,33 +30,35 @@ def unread(task: Task, episode: Episode, world: World, truth: Truth) -> str:
     created = (n for n, turn in enumerate(episode.turns) if isinstance(turn.action, Post) and _took_effect(turn))
     first_post = next(created, len(episode.turns))
     turns = episode.turns[:first_post]
-    shown = [
-        (turn.action.url, turn.observation.text) for turn in turns if isinstance(turn.action, Get) and turn.observation
-    ]
+    shown = [(turn.action, turn.observation.text) for turn in turns if turn.observation and _reads(turn.action)]
     if not shown:
         return "nothing was read" if first_post == len(episode.turns) else "nothing was read before the first POST"
     environment = open_environment(
         task, world, template=""
     )  # the prompt plays no part: an empty template saves making it
-    for probe in truth.probes(Read([url for url, _ in shown], [text for _, text in shown])):
+    for probe in truth.probes(Read([asked.url for asked, _ in shown], [text for _, text in shown])):
         environment.service = open_service(task, world, overlay.merged(task.scenario, probe.add, probe.hide))
         if not _notices(environment, shown, probe):
             return f"the episode would look the same if {probe.says}"
     return ""
 
 
+def _reads(action: Action) -> TypeGuard[Get | Post]:
+    return isinstance(action, Get) or (isinstance(action, Post) and action.searches)
+
+
 def _took_effect(turn: Turn) -> bool:
     return turn.observation is not None and turn.observation.status == 201
 
 
-def _notices(environment: Environment | CodeEnvironment, reads: Sequence[tuple[str, str]], probe: Probe) -> bool:
+def _notices(environment: Environment | CodeEnvironment, reads: Sequence[tuple[Get | Post, str]], probe: Probe) -> bool:
     """Whether these reads show something else in the probe's world, which the environment now has.
 
-    A strict episode's GETs do not depend on each other (a next link says all that it stands for), so those of the
+    A strict episode's reads do not depend on each other (a next link says all that it stands for), so those of the
     probe's type, where a difference is likely, come first.
     """
     wanted = f"{BASE}{probe.type}"
-    for url, text in sorted(reads, key=lambda read: not read[0].startswith(wanted)):
-        if environment.dispatch(Get(url)).text != text:
+    for asked, text in sorted(reads, key=lambda read: not read[0].url.startswith(wanted)):
+        if environment.dispatch(asked).text != text:
             return True
     return False

@@ -63,11 +63,10 @@ def people(world: World) -> People:
 
 
 def person(body: dict[str, Any], raw: str, available: int | None = None) -> Person:
-    """A Patient resource as something to be named. A name is its given names and its family name, with blanks between."""
+    """A Patient resource as something to be named."""
     names, families, identifiers = [], [], []
     for name in body.get("name", ()):
-        parts = [*name.get("given", ()), *([name["family"]] if "family" in name else [])]
-        names.append(" ".join(part for part in parts if isinstance(part, str)))
+        names.append(written(name))
         families += [name["family"]] if "family" in name else []
     for one in body.get("identifier", ()):
         labels = [coding["code"] for coding in one.get("type", {}).get("coding", ()) if "code" in coding]
@@ -82,6 +81,12 @@ def person(body: dict[str, Any], raw: str, available: int | None = None) -> Pers
         raw,
         available,
     )
+
+
+def written(name: dict[str, Any]) -> str:
+    """A HumanName as prompts write it: its given names and its family name, with blanks between."""
+    parts = [*name.get("given", ()), *([name["family"]] if "family" in name else [])]
+    return " ".join(part for part in parts if isinstance(part, str))
 
 
 def named(task: Task, world: World) -> list[Person]:

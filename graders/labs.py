@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 from functools import partial
 
@@ -145,7 +145,7 @@ def _with_value(chart: Chart, orders: tuple[Order, ...]) -> Truth:
 
 
 def _truth(chart: Chart, answer: ListOf, shapes: tuple[ListOf, ...], orders: tuple[Order, ...]) -> Truth:
-    return Truth(answer=answer, shapes=shapes, orders=orders, probes=partial(_probes, chart))
+    return Truth(answer=answer, shapes=shapes, orders=orders, probes=partial(_probes, chart, bool(orders)))
 
 
 def _number(one: Result) -> Decimal:
@@ -156,13 +156,19 @@ def _number(one: Result) -> Decimal:
 # -- counterfactual worlds
 
 
-def _probes(chart: Chart, read: Read) -> Iterator[Probe]:
+def _probes(chart: Chart, orders: bool, read: Read) -> Iterator[Probe]:
     """Worlds with another answer: the slots name another patient, or a result stands where it would decide.
 
     A tie that the records do not have is not supposed: who sorts by time and looks at the newest result is taken at
     their word. (Where results do tie, all of them must have been shown.)
     """
-    yield from probes.other_patient(chart.person.id, chart.body, read)
+    templates = probes.templates(chart.task, chart.world, chart.task.slots["code"])
+    for probe in probes.other_patient(chart.person.id, chart.body, read):
+        if chart.found.counted or orders:
+            yield probe
+        else:  # who has nothing on record and needs nothing may be anybody: the other has a result
+            raw = templates[0].result(probes.LAST_ID, probes.other_id(chart.person.id), chart.now)
+            yield replace(probe, add=(*probe.add, raw))
     for one in chart.found.counted:
         if not read.shows(one.raw):
             raw = probes.revalued(one.raw)
@@ -176,7 +182,7 @@ def _probes(chart: Chart, read: Read) -> Iterator[Probe]:
         # One search keeps one stretch of time, in one order: if it shows both ends, it shows what lies between.
         places = [(time, ids[n % 2]) for n, time in enumerate(times[:2])]
     places += [(time, probes.LAST_ID) for time in holes]
-    for template in probes.templates(chart.task, chart.world, chart.task.slots["code"]):
+    for template in templates:
         for time, id in places:
             raw = template.result(id, chart.person.id, time)
             yield Probe(f"a result at {probes.text(time)} were added", "Observation", (raw,))

@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import partial
 
 from fhirtasks.fhir.dates import instant
-from fhirtasks.fhir.jsontext import dumps, loads
+from fhirtasks.fhir.jsontext import Json, dumps, loads
 from fhirtasks.graph.world import World
 from fhirtasks.tasks.types import Task
 from graders import identities, judge, overlay, probes
@@ -80,12 +80,14 @@ def _changed(body: str, **elements: object) -> str:
 def _namesakes(task: Task, world: World, body: str | None, read: Read) -> Iterator[Probe]:
     """Worlds with another identifier, or one more patient of that name and birth date: a new one, or one not shown."""
     slots = task.slots
+    # The name as the record divides it, if there is one: a blank may stand inside a given name.
+    own = [] if body is None else [one for one in loads(body)["name"] if identities.written(one) == slots["name"]]
     if body is not None and not read.shows(body):
         numbers = [{**one, "value": f"{one.get('value', '')}9"} for one in loads(body)["identifier"]]
         yield Probe("the patient had another identifier", "Patient", (_changed(body, identifier=numbers),))
     ids = (probes.FIRST_ID, probes.LAST_ID)
     for id in ids[:1] if read.searches("Patient") == 1 else ids:
-        yield Probe("another patient had that name and birth date", "Patient", (_namesake(slots, id),))
+        yield Probe("another patient had that name and birth date", "Patient", (_namesake(slots, id, own),))
     if not read.incomplete:
         return
     everyone = identities.people(world)
@@ -105,17 +107,18 @@ def _namesakes(task: Task, world: World, body: str | None, read: Read) -> Iterat
     ]
     for id in dict.fromkeys(places):
         says = f"Patient/{id}, never shown, had that name and birth date"
-        yield Probe(says, "Patient", (_namesake(slots, id),))
+        yield Probe(says, "Patient", (_namesake(slots, id, own),))
 
 
 def _fits(one: identities.Person, slots: dict[str, str]) -> bool:
     return slots["name"] in one.names and slots["birthdate"] == one.birthdate
 
 
-def _namesake(slots: dict[str, str], id: str) -> str:
+def _namesake(slots: dict[str, str], id: str, own: list[Json]) -> str:
     """A patient of that name, however it falls into given names and family name, with every kind of identifier asked for."""
     parts = slots["name"].split(" ")
     names = [{"given": parts[:n], "family": " ".join(parts[n:])} for n in range(len(parts) - 1, 0, -1)]
+    names += [{key: one[key] for key in ("given", "family") if key in one} for one in own]
     label = slots["identifier"]
     identifier = {"system": label, "type": {"coding": [{"code": label}]}, "value": "another"}
     body = {

@@ -89,7 +89,12 @@ def other_patient(id: str, body: str, read: Read) -> Iterator[Probe]:
     """
     if not read.shows(body):
         says = f"the slots named another patient than Patient/{id}"
-        yield Probe(says, "Patient", (renamed(body, id, f"{id[:62]}-x"),), (f"Patient/{id}",))
+        yield Probe(says, "Patient", (renamed(body, id, other_id(id)),), (f"Patient/{id}",))
+
+
+def other_id(id: str) -> str:
+    """The id of the other patient."""
+    return f"{id[:62]}-x"
 
 
 def revalued(raw: str) -> str:

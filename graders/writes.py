@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 
 from fhirtasks.episodes.types import Episode, Invalid, Post
@@ -17,6 +17,9 @@ ROUTES = {"iv": "47625008", "intravenous": "47625008", "oral": "26643006", "po":
 """SNOMED CT codes of the routes that prompts name (http://hl7.org/fhir/R4/valueset-route-codes.html)."""
 
 SNOMED = "http://snomed.info/sct"
+SCHEDULES = "http://terminology.hl7.org/CodeSystem/v3-GTSAbbreviation"
+"""Codes such as BID and Q4H; none of them means once (http://hl7.org/fhir/R4/valueset-timing-abbreviation.html)."""
+
 HOURS = {"h": Decimal(1), "hr": Decimal(1), "hour": Decimal(1), "hours": Decimal(1), "min": Decimal(1) / 60}
 """Units of an infusion's duration, in hours (UCUM ``h`` and ``min``, and what is written for them)."""
 
@@ -70,14 +73,13 @@ def _left_refused(episode: Episode) -> str:
     for turn in episode.turns:
         if turn.observation is None or not isinstance(turn.action, Post | Invalid):
             continue
-        if isinstance(turn.action, Invalid) and not turn.action.creates:
+        if not (turn.action.creates if isinstance(turn.action, Invalid) else not turn.action.searches):
             continue
-        type = _posted_type(turn.action)
-        if turn.observation.status == 201:
-            refused.pop(type, None)
+        if turn.observation.status == 201 and isinstance(turn.action, Post):
+            refused.pop(str(_get(turn.action.body, "resourceType")), None)
             refused.pop("", None)  # what could not be read may have been meant to be anything
-        elif turn.observation.status != 200:  # a search by POST writes nothing
-            refused[type] = turn.observation.text.split("\n")[0]
+        else:
+            refused[_posted_type(turn.action)] = turn.observation.text.split("\n")[0]
     return next(iter(refused.values()), "")
 
 
@@ -126,7 +128,7 @@ def medication(task: Task, patient: str, dose: Decimal, tolerance: Decimal, hour
 
     rules = [
         *_common(task, patient),
-        _coded("medicationCodeableConcept", slots["medication_system"], slots["medication_code"]),
+        _coded(_drug, slots["medication_system"], slots["medication_code"]),
         Rule(
             "write_dose",
             f"{dose} {unit}, once",
@@ -151,7 +153,11 @@ def service(
 ) -> Order:
     """A ServiceRequest for ``order_code``; due at ``occurrence``, with priority, note and category where they are said."""
     slots = task.slots
-    rules = [*_common(task, patient), _coded("code", slots["order_system"], slots["order_code"])]
+    rules = [
+        *_common(task, patient),
+        _coded(_code, slots["order_system"], slots["order_code"]),
+        Rule("write_time", "one occurrence", lambda body: _one_time(_get(body, "occurrenceTiming"))),
+    ]
     if occurrence is not None:
         rules.append(
             Rule("write_time", f"occurrence {occurrence}", lambda body: _at(body, "occurrenceDateTime", occurrence))
@@ -184,7 +190,7 @@ def blood_pressure(task: Task, patient: str) -> Order:
             ),
             Rule("write_status", "final", lambda body: body.get("status") == "final"),
             Rule("write_time", task.now, lambda body: _at(body, "effectiveDateTime", task.now)),
-            _coded("code", system, slots["code"]),
+            _coded(_code, system, slots["code"]),
             Rule("write_category", "vital-signs", lambda body: _any_has(_items(body, "category"), *VITAL_SIGNS)),
             Rule("write_value", slots["value"], lambda body: _pressures(body, slots["value"], parts)),
             Rule("write_unit", "mmHg", lambda body: all(_in_mmhg(one) for one in _items(body, "component"))),
@@ -201,8 +207,8 @@ def _common(task: Task, patient: str) -> tuple[Rule, ...]:
     )
 
 
-def _coded(element: str, system: str, code: str) -> Rule:
-    return Rule("write_code", f"{system}|{code}", lambda body: _has(_get(body, element), system, code))
+def _coded(concept: Callable[[Json], Json], system: str, code: str) -> Rule:
+    return Rule("write_code", f"{system}|{code}", lambda body: _has(concept(body), system, code))
 
 
 # -- what holds of a resource
@@ -220,6 +226,19 @@ def _items(value: Json, name: str) -> list[Json]:
 def _only(items: list[Json]) -> Json:
     """The one item of a list; None if there are none or several."""
     return items[0] if len(items) == 1 else None
+
+
+def _code(body: Json) -> Json:
+    return _get(body, "code")
+
+
+def _drug(body: Json) -> Json:
+    """The concept of what is ordered: in the order itself, or in a Medication that it contains."""
+    if (concept := _get(body, "medicationCodeableConcept")) is not None:
+        return concept
+    wanted = _get(_get(body, "medicationReference"), "reference")
+    inside = [one for one in _items(body, "contained") if wanted == f"#{_get(one, 'id')}"]
+    return _get(_only([one for one in inside if _get(one, "resourceType") == "Medication"]), "code")
 
 
 def _dosage(body: Json) -> Json:
@@ -245,9 +264,37 @@ def _ordered(body: Json) -> bool:
 
 
 def _once(body: Json) -> bool:
-    """No timing repeats the dose."""
-    repeat = _get(_get(_dosage(body), "timing"), "repeat")
-    return all(number(_get(repeat, name)) in (None, 1) for name in ("count", "countMax", "frequency", "frequencyMax"))
+    """Neither timing nor refill repeats the dose."""
+    refills = number(_get(_get(body, "dispenseRequest"), "numberOfRepeatsAllowed"))
+    return _one_time(_get(_dosage(body), "timing")) and not refills
+
+
+def _one_time(timing: Json) -> bool:
+    """Whether nothing comes again: no number of times, no rhythm, no second time, no code of a schedule.
+
+    A period without an end is a rhythm, even of once a day: https://hl7.org/fhir/R4/datatypes.html#Timing.
+    """
+    repeat = _get(timing, "repeat")
+    counts = [_get(repeat, name) for name in ("count", "countMax", "frequency", "frequencyMax")]
+    times = [_items(timing, "event"), _items(repeat, "timeOfDay"), _items(repeat, "when")]
+    codes = _items(_get(timing, "code"), "coding")
+    return (
+        all(number(one) in (None, 1) for one in counts)
+        and all(len(one) <= 1 for one in times)
+        and not any(_get(one, "system") == SCHEDULES for one in codes)
+        and (number(_get(repeat, "count")) == 1 or not _rhythm(repeat))
+    )
+
+
+def _rhythm(repeat: Json) -> bool:
+    """Whether something comes again: on days of the week, or period after period if it does not end with the first."""
+    period, lasts = number(_get(repeat, "period")), _get(repeat, "boundsDuration")
+    if _get(repeat, "dayOfWeek") is not None or _get(repeat, "periodMax") is not None:
+        return True
+    if period is None:
+        return False
+    end, unit = number(_get(lasts, "value")), _get(lasts, "code") or _get(lasts, "unit")
+    return end is None or end > period or unit != _get(repeat, "periodUnit")
 
 
 def _at(body: Json, element: str, time: str) -> bool:

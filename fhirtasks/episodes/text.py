@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from fhirtasks.episodes.types import Finish, Get, Invalid, Mode, Post, PublicTask, ServerAction
+from fhirtasks.episodes.types import Finish, Get, Invalid, Mode, Post, PublicTask, ServerAction, is_search
 from fhirtasks.errors import UserError
 from fhirtasks.fhir.jsontext import Json, dumps, unique_keys
 
@@ -85,7 +85,8 @@ def _parse_clinical(raw: str) -> ServerAction:
         try:
             return Post(match.group(1), exact(match.group(2)))
         except (ValueError, RecursionError):
-            return Invalid("the text after the first line of the POST is not one JSON value", ends=False, creates=True)
+            reason = "the text after the first line of the POST is not one JSON value"
+            return Invalid(reason, ends=False, creates=not is_search(match.group(1)))
     if match := _FINISH.fullmatch(raw):
         try:
             answer = exact(match.group(1))

@@ -18,6 +18,11 @@ Mode: TypeAlias = Literal["clinical", "compat"]
 """``clinical``: valid R4, executed writes, meaning. ``compat``: the public benchmark's rules to the letter."""
 
 
+def is_search(url: str) -> bool:
+    """Whether the URL is that of a search by POST (https://hl7.org/fhir/R4/http.html#search)."""
+    return url.partition("?")[0].rstrip("/").endswith("/_search")
+
+
 @dataclass(frozen=True, slots=True)
 class Get:
     """Read: ``url`` is absolute, percent-encoded."""
@@ -27,10 +32,15 @@ class Get:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """Create: ``body`` is a JSON value (numbers int or Decimal), sent to ``url``."""
+    """Create: ``body`` is a JSON value (numbers int or Decimal), sent to ``url``. At ``Type/_search`` it is a search."""
 
     url: str
     body: Json
+
+    @property
+    def searches(self) -> bool:
+        """Whether it asks for something and creates nothing."""
+        return is_search(self.url)
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,13 @@ class Service:
         self._check_type(type)
         if method == "POST":
             if parts[1:] == ["_search"]:
-                form = "&".join(part for part in (query, (body or "").strip()) if part)
+                told = (body or "").strip()
+                if told.startswith(("{", "[")) and told != "{}":
+                    raise SearchError(
+                        400, "invalid", "The body of a search is a form (name=value&name=value), not JSON; "
+                        "its parameters may also stand in the URL."
+                    )  # fmt: skip
+                form = "&".join(part for part in (query, told if told != "{}" else "") if part)
                 if not _encodable(form):
                     raise SearchError(400, "invalid", "The form is malformed: it holds half a surrogate pair.")
                 return self._search(compile_query(type, form))
