@@ -22,8 +22,26 @@ def outcome(verdict: Verdict, episode: Episode) -> float:
 
 
 def partial(verdict: Verdict, episode: Episode) -> float:
-    """How far the answer is right: the verdict's score, 1 only if all passed."""
-    return verdict.score
+    """How far an episode got, 1 only if all passed, 0 if nothing was read or written, whatever was said.
+
+    Of a typed answer its partial credit, by the share of its evidence that was fetched. Else the share of what was to be answered
+    (and read) and written that is right; a write too many, too few or for another patient leaves nothing. What holds of an episode
+    that does nothing (its form, no write where none is due) earns nothing.
+    """
+    if verdict.passed:
+        return 1.0
+    if not any(map(_worked, episode.turns)):
+        return 0.0
+    holds: dict[str, list[bool]] = {}
+    for check in verdict.checks:
+        holds.setdefault(check.name, []).append(check.passed)
+    if "writes_count" not in holds:
+        return verdict.score * (evidence_recall(verdict, episode) or 0.0)
+    if not all(holds["writes_count"] + holds.get("write_subject", [])):
+        return 0.0
+    answered = all(holds.get("answer", [False]) + holds.get("evidence", []))
+    earned = [answered, *(held for name, found in holds.items() if name.startswith("write_") for held in found)]
+    return sum(earned) / len(earned)
 
 
 def finished(verdict: Verdict, episode: Episode) -> float:
