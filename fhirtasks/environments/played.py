@@ -47,7 +47,7 @@ class _Played:
         assert self._environment is not None, "reset comes before the first call"
         if self._done:
             return ENDED
-        call = ToolCall(name, arguments)
+        call = ToolCall(str(tools.writable(name)), tools.writable(arguments))
         action = code.parse(call) if self.protocol == "code" else tools.parse(call, self._environment.task.base)
         if isinstance(action, Finish):
             self._done = True

@@ -45,7 +45,19 @@ def read_message(raw: str) -> tuple[str, tuple[ToolCall, ...]]:
     if not isinstance(value, dict) or not isinstance(value.get("tool_calls", []), list):
         raise ValueError("no assistant message")
     content = value.get("content")
-    return content if isinstance(content, str) else "", tuple(_call(one) for one in value.get("tool_calls", []))
+    calls = tuple(_call(one) for one in value.get("tool_calls", []))
+    if "\\u" in raw or not raw.isascii():  # where half an emoji may stand, which no file and no tokenizer takes
+        calls = tuple(ToolCall(str(writable(call.name)), writable(call.arguments)) for call in calls)
+    return str(writable(content)) if isinstance(content, str) else "", calls
+
+
+def writable(value: Json) -> Json:
+    """The value with lone surrogates replaced wherever they stand: they cannot be written as UTF-8."""
+    if isinstance(value, str):
+        return value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {str(writable(key)): writable(item) for key, item in value.items()}
+    return [writable(item) for item in value] if isinstance(value, list) else value
 
 
 def assistant_message(raw: str) -> Message:

@@ -55,10 +55,9 @@ def endpoint_judge(endpoint: str, model: str | None, *, transport: httpx.BaseTra
         messages = [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": question(task, episode)}]
         body = {"model": model, "messages": messages, "temperature": 0, "max_tokens": MAX_TOKENS}
         try:
-            content = ask(client, url, body)["content"]
+            return opinion(ask(client, url, body)["content"])
         except InfrastructureError as error:
             return Opinion(None, str(error))
-        return opinion(content if isinstance(content, str) else "")
 
     return judge
 

@@ -75,3 +75,16 @@ def test_a_model_is_its_own_equal(model: Path) -> None:
     )
     total = evaluate(config).as_json()["paired"]["total"]
     assert total["n"] > 2 and total["gained"] == total["lost"] == total["infrastructure_errors"] == 0
+
+
+def test_a_conversation_beyond_a_models_positions_fails_and_holds_nobody_up(tmp_path: Path) -> None:
+    spec = FhirSpec(release("tools"))
+    short = make_model(tmp_path, spoken(spec), max_position_embeddings=64)
+    public = spec.tasks[0].public()
+    asked = [(public, [Message("user", text)]) for text in ("word " * 200, "Hello")]
+    long, other = local_speaker(str(short), batch=2, max_tokens=3)(asked)
+    assert json.loads(long) == {"content": "", "tool_calls": []} and isinstance(long, Cut)
+    # The tools alone fill 64 positions; with plain text there is room.
+    text = FhirSpec(release("text")).tasks[0].public()
+    long, other = local_speaker(str(short), batch=2, max_tokens=3)([(text, one) for _, one in asked])
+    assert (long, isinstance(long, Cut)) == ("", True) and other
