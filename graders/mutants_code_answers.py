@@ -199,9 +199,9 @@ def other_type(solved: Solved) -> Raws | None:
 
 
 def value_as_text(solved: Solved) -> Raws | None:
-    """The value in quotes, lists as one text."""
+    """The value in quotes, lists as one text. Truth values may be words."""
     value = solved.value
-    if isinstance(value, str):
+    if isinstance(value, str | bool):
         return None
     return solved.submit(value=", ".join(map(str, value)) if isinstance(value, list) else dumps(value))
 

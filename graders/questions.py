@@ -55,19 +55,20 @@ def grade(task: Task, episode: Episode, world: World, truth: Truth | None) -> Ve
     same = compare(kind, truth.reason if truth.value is None else loads(truth.value), truth.unit, given)
     steps = process.log(episode)
     read = process.read(task, steps)
+    cited = _citations(task, given, world)
     checks.append(Check("answer_shape", not same.shape, same.shape))
     if not same.shape:
         checks.append(Check("answer", not same.value, same.value))
     if same.right and isinstance(given, dict):
         hops = [fill(hop, task.slots) for hop in question.hops]
         checks.append(_evidence(task, truth, hops, read, steps))
-        checks.append(_cited(task, given.get("evidence"), truth, read, world))
+        checks.append(_cited(task, cited, truth, read, world))
     checks += [process.scope(task, episode, steps, world), process.references(episode, steps), process.ran(steps)]
     if isinstance(given, dict) and all(check.passed for check in checks):
         checks.append(process.literal(task, episode, steps, given))
     passed = all(check.passed for check in checks)
     return Verdict(
-        passed, 1.0 if passed else min(same.score, 0.99), tuple(checks), _measures(truth, given, read, episode)
+        passed, 1.0 if passed else min(same.score, 0.99), tuple(checks), _measures(truth, cited, read, episode)
     )
 
 
@@ -82,9 +83,8 @@ def _evidence(
     return Check("evidence", not why, why)
 
 
-def _cited(task: Task, cited: Json, truth: Truth, read: process.Read, world: World) -> Check:
+def _cited(task: Task, given: Sequence[str], truth: Truth, read: process.Read, world: World) -> Check:
     """Whether what is cited is there and was read, and is what the answer rests on; more may be cited."""
-    given = process.refs(cited)
     strange = [ref for ref in given if not _REFERENCE.fullmatch(ref) or not process.has(read, ref)]
     if strange:
         return Check("cited", False, f"{dumps(strange[0])} was cited and never fetched")
@@ -98,13 +98,25 @@ def _cited(task: Task, cited: Json, truth: Truth, read: process.Read, world: Wor
     return Check("cited", True)
 
 
-def _measures(truth: Truth, given: Json, read: process.Read, episode: Episode) -> tuple[tuple[str, float], ...]:
+def _citations(task: Task, given: Json, world: World) -> list[str]:
+    """What an answer cites, as Type/id also where it is an absolute URL or a URN. An id alone stays as it is: it names no type."""
+    found = process.refs(given.get("evidence")) if isinstance(given, dict) else []
+    if all(map(_REFERENCE.fullmatch, found)):
+        return found
+    service = open_environment(task, world, template="").service
+    records = [None if _REFERENCE.fullmatch(ref) else service.resolve(ref) for ref in found]
+    return [ref if record is None else f"{record.type}/{record.id}" for ref, record in zip(found, records, strict=True)]
+
+
+def _measures(
+    truth: Truth, given: Sequence[str], read: process.Read, episode: Episode
+) -> tuple[tuple[str, float], ...]:
     """Which share of the evidence was fetched, which share of what is cited is evidence, how many messages were faulty."""
     found: list[tuple[str, float]] = []
     if truth.evidence:
         fetched = sum(process.has(read, ref) for ref in truth.evidence)
         found.append(("evidence_recall", round(fetched / len(truth.evidence), 4)))
-        cited = set(process.refs(given.get("evidence"))) if isinstance(given, dict) else set()
+        cited = set(given)
         precision = len(cited & set(truth.evidence)) / len(cited) if cited else 0.0
         found.append(("evidence_precision", round(precision, 4)))
     faults = len(faulty_turns(episode.messages))

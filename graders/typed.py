@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -15,6 +16,10 @@ from graders.answers import number
 FRACTION = Decimal("0.001")
 """Relative tolerance of derived numbers: EHRSQL compares at three decimals (Lee et al., EHRSQL, 2022)."""
 _SECONDS = {"seconds": 1, "minutes": 60, "hours": 3600, "days": 86400, "weeks": 604800, "years": 31557600}
+_UCUM = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days", "wk": "weeks", "a": "years"}
+_WORDS = {"yes": True, "true": True, "no": False, "false": False}
+_WHEN = re.compile(r"\d{4}(-\d{2}(-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?( ?(Z|UTC|[+-]\d{2}:?\d{2}))?)?)?)?")
+"""A date, year, month or time as FHIR, ISO 8601 and Python write it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +48,12 @@ def compare(kind: str, expected: Json, unit: str, given: Json) -> Compared:
     if kind == "none":
         return RIGHT if value == expected else _wrong(expected, value, 0.7)
     if kind == "boolean":
+        if isinstance(value, str):
+            value = _WORDS.get(_folded(value), value)
         if not isinstance(value, bool):
             return _shape("true or false", value)
         return RIGHT if value is expected else _wrong(expected, value)
-    if kind in ("quantity", "duration") and given.get("unit") != unit:
+    if kind in ("quantity", "duration") and not _same_unit(kind, unit, given.get("unit")):
         return Compared(value=f"expected unit {unit!r}, found {given.get('unit')!r}", score=0.0)
     if kind in ("integer", "number", "quantity", "duration"):
         return _number(kind, expected, unit, value)
@@ -56,6 +63,8 @@ def compare(kind: str, expected: Json, unit: str, given: Json) -> Compared:
         return _many(kind, expected, value)
     if kind in ("map", "record"):
         return _map(expected, value)
+    if number(value) is not None:
+        value = dumps(value)  # a code or a text of digits that was given without quotes
     if not isinstance(value, str):
         return _shape("a text", value)
     return RIGHT if _folded(value) == _folded(str(expected)) else _wrong(expected, value)
@@ -90,18 +99,33 @@ def tolerance(kind: str, wanted: Decimal, unit: str) -> Decimal:
     return max(abs(wanted) * FRACTION, step, Decimal("0.000001"))
 
 
+def _same_unit(kind: str, unit: str, given: Json) -> bool:
+    """Units as they are written; those of time also in the singular and as UCUM has them."""
+    if kind != "duration" or not isinstance(given, str):
+        return bool(given == unit)
+    told = given.strip().casefold()
+    return unit in (told, f"{told}s", _UCUM.get(told))
+
+
 def _time(kind: str, expected: Json, value: Json) -> Compared:
     if not isinstance(value, str):
         return _shape(f"a {kind} as text", value)
-    wanted, found = str(expected)[:19], value[:19]
+    told = value.strip()
+    if not _WHEN.fullmatch(told):
+        return _shape(
+            "a date such as 2150-03-01" if kind == "date" else "a datetime such as 2150-03-01T10:00:00", value
+        )
+    wanted, found = str(expected)[:19], told[:19]
     if kind == "date":
-        wanted, found = wanted[:10], found[:10] if len(value) > len(wanted) else found
-        return RIGHT if wanted == found else _wrong(expected, value, 0.5 if found and wanted.startswith(found) else 0.0)
+        wanted, found = wanted[:10], found[:10]
+        return RIGHT if wanted == found else _wrong(expected, value, 0.5 if wanted.startswith(found) else 0.0)
+    if len(told) > 10 and told[16:17] != ":":
+        found = told[:16]  # to the minute, an offset behind it
     if wanted == found:
         return RIGHT
     try:
         away = abs((datetime.fromisoformat(found) - datetime.fromisoformat(wanted)).total_seconds())
-    except (ValueError, TypeError):
+    except ValueError:
         return _shape("a datetime such as 2150-03-01T10:00:00", value)
     return RIGHT if away <= 60 else _wrong(expected, value, 0.5 if wanted[:10] == found[:10] else 0.0)
 
@@ -123,7 +147,8 @@ def _many(kind: str, expected: Json, value: Json) -> Compared:
 def _map(expected: Json, value: Json) -> Compared:
     if not isinstance(value, dict) or not isinstance(expected, dict):
         return _shape("an object", value)
-    right = sum(1 for key, one in expected.items() if key in value and _alike(one, value[key]))
+    folded = {_folded(key): one for key, one in value.items()}
+    right = sum(1 for key, one in expected.items() if _folded(key) in folded and _alike(one, folded[_folded(key)]))
     if right == len(expected) == len(value):
         return RIGHT
     return _wrong(expected, value, right / max(len(expected), len(value), 1))
