@@ -25,6 +25,7 @@ import duckdb
 from fhirtasks.errors import UserError
 from fhirtasks.graph import store
 from fhirtasks.graph.conflicts import settle
+from fhirtasks.graph.connection import connect
 from fhirtasks.graph.edges import build_edges, may_name_owners
 from fhirtasks.graph.known import recognise
 from fhirtasks.graph.server import is_server, server_name
@@ -88,7 +89,7 @@ def load(
         store.open_graph(graph).close()
     with _workplace(graph) as folder:
         made = folder / "graph"
-        db = duckdb.connect()
+        db = connect()
         try:
             db.execute(f"set temp_directory = {_quoted(folder / 'spill')}")
             db.execute(f"attach {_quoted(made)} as graph (row_group_size {_ROW_GROUP})")

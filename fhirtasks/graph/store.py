@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from fhirtasks.errors import UserError
+from fhirtasks.graph.connection import connect
 
 VERSION = "2"
 """Of the tables below; a graph of another version is loaded anew."""
@@ -57,9 +58,9 @@ def open_graph(path: Path | str, read_only: bool = True) -> duckdb.DuckDBPyConne
     if not path.is_file():
         raise UserError(f"{path} does not exist; make it with fhirtasks load SOURCE --graph {path}.")
     try:
-        db = duckdb.connect(str(path), read_only=read_only)
+        db = connect(path, read_only=read_only)
     except duckdb.Error as error:
-        if "lock" in str(error):
+        if "set lock" in str(error):  # "block" is what DuckDB says of a damaged file
             raise UserError(f"{path} is being written by another program; wait for it, or stop it.") from None
         raise UserError(f"{path} is not a graph: DuckDB cannot open it.") from None
     try:

@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from fhirtasks.errors import UserError
+from fhirtasks.graph.connection import connect
 from fhirtasks.graph.visibility import available_sql
 
 _COLUMNS = (
@@ -48,15 +49,16 @@ class World:
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         if not path.is_file():
-            raise UserError(f"{path} does not exist; give a world or graph file.")
+            what = "is a folder" if path.is_dir() else "does not exist"
+            raise UserError(f"{path} {what}; give a world or graph file.")
         try:
-            self.db = duckdb.connect(str(path), read_only=True)
+            self.db = connect(path, read_only=True)
             if threads is not None:
                 self.db.execute(f"SET threads = {int(threads)}")
             columns = {row[0] for row in self.db.execute("SELECT column_name FROM (DESCRIBE resource)").fetchall()}
             meta = dict(self.db.execute("SELECT key, value FROM meta").fetchall())
         except duckdb.Error as error:
-            if "lock" in str(error):
+            if "set lock" in str(error):  # "block" is what DuckDB says of a damaged file
                 raise UserError(f"{path} is being written by another program; wait for it, or stop it.") from None
             reason = str(error).splitlines()[0]
             raise UserError(
@@ -196,7 +198,7 @@ def _new_file(out: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     partial.unlink(missing_ok=True)
     try:
-        db = duckdb.connect(str(partial))
+        db = connect(partial)
         try:
             db.execute("SET preserve_insertion_order = true")
             db.execute(_CREATE)

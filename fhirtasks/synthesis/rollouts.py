@@ -13,12 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
-
 import graders
 from fhirtasks.episodes.text import WIRE
 from fhirtasks.episodes.transcripts import Transcript, transcript
 from fhirtasks.episodes.types import Episode
+from fhirtasks.graph.connection import connect
 from fhirtasks.graph.world import World
 from fhirtasks.leakage.holdouts import Holdouts
 from fhirtasks.release.preference import natural_pairs, pairs
@@ -92,7 +91,7 @@ def write_tasks(parts: Sequence[Part], merged: Merged, out: Path) -> None:
     part_file = out.with_name(out.name + ".part")
     part_file.unlink(missing_ok=True)
     try:
-        with duckdb.connect(str(part_file)) as db:
+        with connect(part_file) as db:
             db.execute("CREATE TABLE task (id VARCHAR, task VARCHAR)")
             for part in parts:
                 skip = set(merged.skip[part.path.name, str(part.split)])
@@ -265,7 +264,7 @@ def _drop(made: Made, tally: _Tally, model: str, task: Task | None, content: str
 
 
 def _tasks(path: Path, ids: set[str]) -> dict[str, Task]:
-    with duckdb.connect(str(path), read_only=True) as db:
+    with connect(path, read_only=True) as db:
         rows = db.execute(
             "SELECT id, task FROM task WHERE id IN (SELECT unnest(?::VARCHAR[]))", [sorted(ids)]
         ).fetchall()

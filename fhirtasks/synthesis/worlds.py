@@ -8,6 +8,7 @@ from pathlib import Path
 import duckdb
 
 from fhirtasks.graph.conflicts import rank, read_body
+from fhirtasks.graph.connection import connect
 from fhirtasks.graph.world import World, write_world, write_world_from_charts
 from fhirtasks.leakage.holdouts import Holdouts
 from fhirtasks.leakage.matcher import Matcher
@@ -49,7 +50,7 @@ def unite_worlds(
     part = out.with_name(out.name + ".part.db")
     part.unlink(missing_ok=True)
     try:
-        with duckdb.connect(str(part)) as db:
+        with connect(part) as db:
             _gather(db, releases, split)
             for key, current in _several(db):
                 db.execute("DELETE FROM resource WHERE type = ? AND id = ? AND raw <> ?", [*key, current])
@@ -68,7 +69,7 @@ def unite_worlds(
 
 def conflicts(releases: Sequence[Path], split: str) -> int:
     """How many resources have different bodies in the releases' charts of a split."""
-    with duckdb.connect() as db:
+    with connect() as db:
         row = db.execute(
             """SELECT count(*) FROM (SELECT type, id FROM read_parquet(?::VARCHAR[])
                 GROUP BY type, id HAVING count(DISTINCT hash(raw)) > 1)""",
