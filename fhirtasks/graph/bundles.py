@@ -21,7 +21,7 @@ class Head(msgspec.Struct):
     """What every resource says of itself."""
 
     resource_type: str = msgspec.field(name="resourceType")
-    id: str | None = None
+    id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Request(msgspec.Struct):
@@ -94,6 +94,15 @@ class Opened:
     type: str | None
 
 
+DEEPEST = 500
+"""Levels of nesting that are taken. What is read here is walked by recursion elsewhere, which Python bounds at about
+twice that."""
+
+LONGEST_VERSION = 18
+"""Digits of a version that is a number: what fits a 64-bit integer. A longer one is a name and says nothing about order."""
+
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
 _UUID = re.compile(r"urn:uuid:([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})")
 decode_head = msgspec.json.Decoder(Head).decode
@@ -106,10 +115,28 @@ def minified(data: bytes) -> bytes:
         text = msgspec.json.format(data, indent=-1)
     except (msgspec.DecodeError, RecursionError) as error:
         raise ValueError(f"is not JSON ({_reason(error)})") from None
+    if too_deep(text):
+        raise ValueError(f"is nested too deeply (more than {DEEPEST} levels)")
     # The one fault that msgspec lets through: half of a surrogate pair, which no text can hold.
     if b"\\u" in text and any(escape[1] for escape in _ESCAPE.finditer(text)):
         raise ValueError("is not JSON (an escape that is half of a surrogate pair)")
     return text
+
+
+def too_deep(text: bytes) -> bool:
+    """Whether a JSON text has more than ``DEEPEST`` levels."""
+    if text.count(b"[") + text.count(b"{") <= DEEPEST or _levels(text) <= DEEPEST:
+        return False
+    return _levels(_STRING.sub(b"", text)) > DEEPEST
+
+
+def _levels(text: bytes) -> int:
+    """The most brackets open at once; those in strings are taken for brackets."""
+    import numpy as np
+
+    brackets = np.frombuffer(text.translate(None, _NO_BRACKETS), np.uint8)
+    steps = np.where((brackets | 32) == 123, np.int32(1), np.int32(-1))  # [ | 32 is {
+    return int(steps.cumsum(dtype=np.int32).max(initial=0))
 
 
 def read_head(text: bytes) -> Head:
@@ -164,7 +191,7 @@ def read_envelope(text: bytes) -> Envelope:
 
 def _found(text: bytes, head: Head, full_url: str | None, bundle: str | None) -> Found:
     """A resource without an id gets one, as a server gives it one: from its fullUrl, else from its content."""
-    if head.id is not None:
+    if head.id is not msgspec.UNSET:
         if not head.id:
             raise ValueError("is JSON but no FHIR resource (its id is empty)")
         return Found(head.resource_type, head.id, text, full_url, bundle)
@@ -190,7 +217,7 @@ def _deletion(entry: _Entry) -> Deleted | None:
         updated = instant(entry.response.last_modified or "")
     except ValueError:
         updated = -1
-    version = int(digits[0]) if digits else -1
+    version = int(digits[0]) if digits and len(digits[0]) <= LONGEST_VERSION else -1
     return Deleted(reference.type, reference.id, version, updated) if (version, updated) != (-1, -1) else None
 
 

@@ -232,10 +232,10 @@ def _paths(elements: Elements) -> str:
     links = (*(f"{link}.reference" for link in at.links), *("none" for _ in range(MOST_LINKS - len(at.links))))
     paths = (
         f"{at.subject}.reference", at.status, f"{at.period}.start", f"{at.period}.end",
-        f"{at.concept}.coding[0].system", f"{at.concept}.coding[0].code", f"{at.concept}.coding[1].code",
-        f"{at.concept.replace('[0]', '[1]')}.coding[{int('[0]' not in at.concept)}].code",
-        "category[0].coding[0].system", "category[0].coding[0].code", "category[0].coding[1].code",
-        "category[1].coding[0].code", "category.coding[0].code", "valueQuantity.value", "valueQuantity.unit",
+        f"{at.concept}.coding[0].system", f"{at.concept}.coding[0].code", f"{at.concept}.coding[1]",
+        at.concept.replace("[0]", "[1]") if "[0]" in at.concept else "none",
+        "category[0].coding[0].system", "category[0].coding[0].code", "category[0].coding[1]",
+        "category[1]", "category.coding[0].code", "valueQuantity.value", "valueQuantity.unit",
         "id", *links, *at.times,
     )  # fmt: skip
     return ", ".join(f"'$.{path}'" for path in paths)

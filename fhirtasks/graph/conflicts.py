@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import groupby
@@ -19,14 +20,13 @@ from itertools import groupby
 import duckdb
 
 from fhirtasks.fhir.dates import instant
-from fhirtasks.fhir.jsontext import Json
+from fhirtasks.graph.bundles import LONGEST_VERSION
 from fhirtasks.graph.store import insert
 
+_NUMBER = "\0number\0"
+"""Stands before a number's text while a body is a Python value."""
 
-class _Number(str):
-    """A number's text."""
-
-    __slots__ = ()
+_NUMBERS = re.compile(r'"\\u0000number\\u0000([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +41,18 @@ class Body:
 
 def read_body(text: str) -> Body:
     """What the rule needs to know of a resource's text."""
-    value = json.loads(text, parse_float=_Number, parse_int=_Number)
+    value = json.loads(text, parse_float=_numbered, parse_int=_numbered)
     about = value.get("meta") if isinstance(value, dict) else None
     about = about if isinstance(about, dict) else {}
-    version = str(about.get("versionId", ""))
+    version = str(about.get("versionId", "")).removeprefix(_NUMBER)
     try:
         updated = instant(str(about.get("lastUpdated", "")))
     except ValueError:
         updated = -1
-    digest = hashlib.sha256(_canonical(value).encode()).hexdigest()
-    return Body(text, digest, int(version) if version.isascii() and version.isdigit() else -1, updated)
+    canonical = _NUMBERS.sub(r"\1", json.dumps(value, sort_keys=True, separators=(",", ":")))
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    numbered = version.isascii() and version.isdigit() and len(version) <= LONGEST_VERSION
+    return Body(text, digest, int(version) if numbered else -1, updated)
 
 
 def rank(bodies: Iterable[Body]) -> list[Body]:
@@ -61,14 +63,8 @@ def rank(bodies: Iterable[Body]) -> list[Body]:
     return sorted(different.values(), key=lambda body: (body.version, body.updated, body.digest), reverse=True)
 
 
-def _canonical(value: Json) -> str:
-    if isinstance(value, _Number):
-        return str(value)
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{json.dumps(key)}:{_canonical(value[key])}" for key in sorted(value)) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(_canonical, value)) + "]"
-    return json.dumps(value)
+def _numbered(text: str) -> str:
+    return _NUMBER + text
 
 
 def settle(db: duckdb.DuckDBPyConnection) -> int:

@@ -2,14 +2,15 @@
 
 ``path`` is the top-level element that the reference stands in. Resolution looks at the whole graph, so the order of
 loading does not matter: a relative reference by type and id; an absolute one by the type and id at its end, whatever
-its base; a ``urn:`` by the fullUrl of a Bundle entry, first of the Bundles that hold the pointing resource, else of
-any Bundle, else by an id that only one resource has; a conditional or logical one by an identifier that only one
-resource of the type has; ``#id`` by the resource's own contained ones. Canonical URLs (``meta.profile``,
-``instantiatesCanonical``) are no references.
+its base, else as a ``urn:``; a ``urn:`` by the fullUrl of a Bundle entry, first of the Bundles that hold the pointing
+resource, else of any Bundle, else by an id that only one resource has; a conditional or logical one by an identifier
+that only one resource of the type has; ``#id`` by the resource's own contained ones. Canonical URLs
+(``meta.profile``, ``instantiatesCanonical``) are no references.
 """
 
 from __future__ import annotations
 
+import json
 import re
 
 import duckdb
@@ -24,7 +25,8 @@ from fhirtasks.graph.store import insert
 PATIENT_PATHS = ("subject", "patient", "beneficiary", "individual", "for", "target", "participant", "actor")
 """Where the patient of a compartment stands when the text alone does not tell it (R4 CompartmentDefinition/patient)."""
 
-_HARD = "('urn', 'conditional', 'contained', 'logical')"
+_HARD = """(kind in ('urn', 'conditional', 'contained', 'logical')
+    or (kind = 'absolute' and not resolved and reference in (select url from full_url)))"""
 
 
 def may_name_owners(db: duckdb.DuckDBPyConnection) -> bool:
@@ -41,9 +43,9 @@ def build_edges(db: duckdb.DuckDBPyConnection, *, logical: bool) -> None:
     _edges(db)
     if logical:
         _logical(db)
-    db.execute(f"create temp table hard as select * from edge where kind in {_HARD}")
+    db.execute(f"create temp table hard as select * from edge where {_HARD}")
     if db.execute("select 1 from hard limit 1").fetchall():
-        db.execute(f"delete from pointer where kind in {_HARD}")
+        db.execute(f"delete from pointer where {_HARD}")
         _urns(db)
         _identifiers(db)
         _contained(db)
@@ -105,38 +107,51 @@ def _tops(at: Elements) -> list[str]:
     return [re.split(r"[.\[]", path)[0] for path in (at.subject, *at.links)]
 
 
+def _read(text: str) -> dict[str, Json]:
+    """A resource's members. Numbers may lose what they say: nothing looks at them here."""
+    try:
+        members = msgspec.json.decode(text)
+    except msgspec.ValidationError:  # a number beyond a double, or a long integer, is legal
+        members = json.loads(text, parse_int=str, parse_float=str)
+    return members if isinstance(members, dict) else {}
+
+
 def _logical(db: duckdb.DuckDBPyConnection) -> None:
     """Adds edges by identifier alone, as ``Type?identifier=system|value`` (the type as far as it is given)."""
     rows = db.execute(f"select type, id, raw from staged where contains(raw, '{LOGICAL.decode()}')")
     found: list[tuple[str | bool | None, ...]] = []
     while row := rows.fetchone():
-        for path, element in msgspec.json.decode(row[2]).items():
+        for path, element in _read(row[2]).items():
             found += [
                 (row[0], row[1], path, reference, "logical", f"{type_ or ''}/", False)
-                for reference, type_ in _logical_in(element, top=True)
+                for reference, type_ in _logical_in(element)
             ]
     insert(db, "pointer", found)
 
 
-def _logical_in(element: Json, *, top: bool) -> list[tuple[str, str | None]]:
+def _logical_in(element: Json) -> list[tuple[str, str | None]]:
     """(reference, type) of every element below that has an identifier and no reference."""
-    if isinstance(element, list):
-        return [logical for item in element for logical in _logical_in(item, top=top)]
-    if not isinstance(element, dict):
-        return []
-    found = [logical for item in element.values() for logical in _logical_in(item, top=False)]
-    identifier = element.get("identifier")
-    if isinstance(identifier, dict) and "reference" not in element and "resourceType" not in element:
-        type_ = element.get("type") if isinstance(element.get("type"), str) else None
-        token = f"{identifier.get('system') or ''}|{identifier.get('value') or ''}"
-        found.append((f"{type_ or ''}?identifier={token}", type_))
+    found: list[tuple[str, str | None]] = []
+    rest = [element]
+    while rest:
+        node = rest.pop()
+        if isinstance(node, list):
+            rest += node
+        if not isinstance(node, dict):
+            continue
+        rest += node.values()
+        identifier = node.get("identifier")
+        if isinstance(identifier, dict) and "reference" not in node and "resourceType" not in node:
+            type_ = node.get("type") if isinstance(node.get("type"), str) else None
+            token = f"{identifier.get('system') or ''}|{identifier.get('value') or ''}"
+            found.append((f"{type_ or ''}?identifier={token}", type_))
     return found
 
 
 def _urns(db: duckdb.DuckDBPyConnection) -> None:
     """Temporary table ``found``, with the targets of ``urn:`` references."""
     db.execute("""create temp table found as
-        with wanted as (select distinct type, id, reference from hard where kind = 'urn'),
+        with wanted as (select distinct type, id, reference from hard where kind in ('urn', 'absolute')),
         named as (
             select w.type, w.id, w.reference, f.type as target_type, f.id as target_id,
                 bool_or((f.bundle, w.type, w.id) in (select (bundle, type, id) from full_url)) as same_bundle

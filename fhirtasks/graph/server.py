@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
+import hashlib
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
@@ -9,7 +12,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 import orjson
 
 from fhirtasks.errors import UserError
-from fhirtasks.graph.bundles import minified, read_envelope, read_head
+from fhirtasks.graph.bundles import Envelope, minified, read_envelope, read_head
 from fhirtasks.graph.columns import ELEMENTS
 
 if TYPE_CHECKING:
@@ -17,6 +20,11 @@ if TYPE_CHECKING:
 
 _PAGE = 500
 _TIMEOUT_S = 120.0
+_BUSY, _TRIES, _LONGEST_S = (429, 503), 5, 60
+"""Answers of a busy server, how often one page is asked for, and how long is waited at most before it is asked for again."""
+
+_MOST_EMPTY = 100
+"""Pages without an entry in a row: some servers page over what a search leaves out."""
 
 
 def is_server(source: str) -> bool:
@@ -25,8 +33,11 @@ def is_server(source: str) -> bool:
 
 
 def server_name(source: str) -> str:
-    """The base URL without credentials and query, ending in one slash: the name of the source."""
-    parts = urlsplit(source)
+    """The base URL without credentials and query, ending in one slash: the name of the source. UserError if it is no URL."""
+    try:
+        parts = urlsplit(source)
+    except ValueError as error:
+        raise UserError(f"{source} is no URL ({error}); give a server's base URL.") from None
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path.rstrip("/") + "/", "", ""))
 
@@ -36,12 +47,17 @@ def pages(source: str) -> Iterator[tuple[str, bytes]]:
 
     The types are those of its CapabilityStatement; a server without one is asked for every type that fhirtasks knows.
     ``next`` links are followed on the server that was named, whatever host they show (servers behind a proxy show
-    another). UserError for an HTTP error, a page that is no Bundle, or links that go in a circle.
+    another). Where a server is busy (429, 503), it is asked again after the time it names. UserError for an HTTP error, a
+    page that is no Bundle, or pages that come again.
     """
     import httpx
 
     base = server_name(source)
     credentials = urlsplit(source)
+    if credentials.query:
+        raise UserError(
+            f"{source} is a search; give the server's base URL, such as {base}, of which everything is loaded."
+        )
     auth = (credentials.username, credentials.password or "") if credentials.username else None
     headers = {"Accept": "application/fhir+json"}
     with httpx.Client(timeout=_TIMEOUT_S, headers=headers, auth=auth, follow_redirects=True) as client:
@@ -49,6 +65,8 @@ def pages(source: str) -> Iterator[tuple[str, bytes]]:
         for type_ in types:
             url: str | None = f"{base}{type_}?_count={_PAGE}"
             seen: set[str] = set()
+            contents: set[bytes] = set()
+            empty = 0
             while url is not None:
                 if url in seen:
                     raise UserError(
@@ -62,13 +80,31 @@ def pages(source: str) -> Iterator[tuple[str, bytes]]:
                     text = minified(body)
                     if read_head(text).resource_type != "Bundle":
                         raise ValueError("is no Bundle")
-                    following = read_envelope(text).next()
+                    page = read_envelope(text)
                 except ValueError as error:
                     raise UserError(
                         f"{url} answered with something that {error}; is {base} a FHIR R4 server?"
                     ) from None
                 yield url, text
-                url = None if following is None else _on_server(base, following)
+                following = page.next()
+                if following is None:
+                    break
+                content = _content(page)
+                empty = 0 if content else empty + 1
+                if content in contents or empty > _MOST_EMPTY:
+                    raise UserError(f"{url} answered with a page that came before; the paging of {base} does not end.")
+                if content:
+                    contents.add(content)
+                try:
+                    url = _on_server(base, urljoin(url, following) if following.startswith("?") else following)
+                except ValueError as error:
+                    raise UserError(f"{url} has a next link that is no URL, {following!r} ({error}).") from None
+
+
+def _content(page: Envelope) -> bytes:
+    """A digest of what a page holds, outcomes apart; empty if that is nothing."""
+    held = [bytes(entry.resource) for entry in page.entry if entry.search is None or entry.search.mode != "outcome"]
+    return hashlib.sha256(b"\n".join(held)).digest() if held else b""
 
 
 def _types(client: httpx.Client, base: str) -> tuple[list[str], bool]:
@@ -95,13 +131,19 @@ def _get(client: httpx.Client, url: str, *, optional: bool) -> bytes | None:
 
     try:
         response = client.get(url)
+        for tried in range(_TRIES - 1):
+            if response.status_code not in _BUSY:
+                break
+            asked = response.headers.get("Retry-After", "")
+            time.sleep(min(int(asked), _LONGEST_S) if asked.isascii() and asked.isdigit() else 2**tried)
+            response = client.get(url)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise UserError(f"{url} cannot be reached ({error or type(error).__name__}); is the server running?") from None
     if optional and response.status_code in range(400, 500) and response.status_code not in (401, 403):
         return None
     if response.status_code != httpx.codes.OK:
         raise UserError(f"{url} answered {response.status_code} {response.reason_phrase}; nothing was loaded.")
-    return response.content
+    return response.content.removeprefix(codecs.BOM_UTF8)
 
 
 def _on_server(base: str, link: str) -> str:

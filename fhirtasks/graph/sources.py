@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Self
 
 from fhirtasks.errors import UserError
 
@@ -46,10 +46,7 @@ def parts_of(source: str) -> Iterator[Part | Skipped]:
     """Everything in a file, folder or archive, in the order of its names. UserError if it cannot be read."""
     path = Path(source)
     if path.is_dir():
-        root = path.resolve().name
-        for file in sorted(path.rglob("*")):
-            if file.is_file():
-                yield from _file(f"{root}/{file.relative_to(path).as_posix()}", partial(_open, file))
+        yield from _folder(path.resolve().name, path, frozenset([path.resolve()]))
         return
     if not path.exists():
         raise UserError(f"{source} does not exist; give {_KNOWN}.")
@@ -59,6 +56,21 @@ def parts_of(source: str) -> Iterator[Part | Skipped]:
         if isinstance(part, Skipped) and part.name == path.name:
             raise UserError(f"{source} is of a kind that fhirtasks does not read; give {_KNOWN}.")
         yield part
+
+
+def _folder(name: str, folder: Path, above: frozenset[Path]) -> Iterator[Part | Skipped]:
+    """What lies in a folder, links followed; ``above`` are the folders around it, which a link may lead back into."""
+    with reading(name):
+        entries = sorted(folder.iterdir())
+    for entry in entries:
+        inside = f"{name}/{entry.name}"
+        if entry.is_dir():
+            if (real := entry.resolve()) not in above:
+                yield from _folder(inside, entry, above | {real})
+        elif entry.is_file():
+            yield from _file(inside, partial(_open, entry))
+        else:
+            yield Skipped(inside.encode("utf-8", "replace").decode())
 
 
 def _file(name: str, opener: Callable[[], IO[bytes]]) -> Iterator[Part | Skipped]:
@@ -91,18 +103,31 @@ def _zip(name: str, opener: Callable[[], IO[bytes]]) -> Iterator[Part | Skipped]
 
 
 def _tar(name: str, opener: Callable[[], IO[bytes]]) -> Iterator[Part | Skipped]:
-    with reading(name), opener() as file, tarfile.open(fileobj=file, mode="r:*") as archive:
+    with reading(name), opener() as file, tarfile.open(fileobj=file, mode="r:*", tarinfo=_Member) as archive:
         for member in archive:  # in the order of the archive: a compressed one cannot go back cheaply
             if member.isfile():
-                content = partial(_member, archive, member)
+                content = partial(_content, archive, member)
                 yield from _file(f"{name}/{member.name}", content)
+
+
+class _Member(tarfile.TarInfo):
+    """A member of a tar archive, whose reader would take a damaged header, or none, for the end of the archive."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        try:
+            return super().frombuf(buf, encoding, errors)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined, unused-ignore]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(f"{error}, where a file or the end mark is due") from None
 
 
 def _open(path: Path) -> IO[bytes]:
     return path.open("rb")
 
 
-def _member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     return archive.extractfile(member) or io.BytesIO()
 
 

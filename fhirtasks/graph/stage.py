@@ -14,7 +14,7 @@ import duckdb
 import msgspec
 
 from fhirtasks.errors import UserError
-from fhirtasks.graph.bundles import Deleted, Found, Opened, decode_head, minified, resources_in
+from fhirtasks.graph.bundles import Deleted, Found, Opened, decode_head, minified, resources_in, too_deep
 from fhirtasks.graph.columns import MOST_LINKS, columns_query
 from fhirtasks.graph.known import known_sql
 from fhirtasks.graph.lines import Lines, blocks, read_lines
@@ -160,7 +160,7 @@ class Reader:
             # Some exporters call NDJSON .json: if the first line stands alone, every line must.
             lines = data.splitlines()
             try:
-                minified(lines[0])
+                minified(next(filter(bytes.strip, lines)))
             except ValueError:
                 at = re.search(r"byte (\d+)", str(error))
                 line = f", line {data[: int(at[1])].count(10) + 1}," if at else ""
@@ -228,6 +228,8 @@ def _ordinary(texts: Sequence[bytes]) -> tuple[list[str], list[bytes]] | None:
             if not raw.isascii():
                 raw.decode()
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+        return None
+    if any(map(too_deep, raws)):
         return None
     types = [head.resource_type for head in heads]
     letters = all(type_.isascii() and type_.isalpha() for type_ in set(types))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -114,3 +115,63 @@ def test_nobody_there(tmp_path: Path) -> None:
         pass
     with pytest.raises(UserError, match=r"cannot be reached \(.*\); is the server running"):
         load([base], tmp_path / "g.duckdb")
+
+
+def one_type(pages: Answer) -> Answer:
+    """A server of Patients alone; ``pages`` answers the searches."""
+    patient = {"type": "Patient", "interaction": [{"code": "search-type"}]}
+    statement = {"resourceType": "CapabilityStatement", "rest": [{"resource": [patient]}]}
+    return lambda path, query: (200, statement) if path == "metadata" else pages(path, query)
+
+
+def test_a_busy_server_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("fhirtasks.graph.server.time.sleep", slept.append)
+    answers = iter([429, 503, 429, 200, 429, 429, 429, 429, 429])
+    asked = one_type(lambda path, query: (next(answers), bundle([{"resourceType": "Patient", "id": "p"}])))
+    with serving(asked) as base:
+        assert load([base], tmp_path / "g").resources == {"Patient": 1}
+        with pytest.raises(UserError, match="answered 429"):
+            load([base], tmp_path / "h")
+    assert slept == [1, 2, 4, 1, 2, 4, 8]
+
+
+def test_paging_that_brings_nothing_new_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page is linked by a URL of its own, so no circle shows."""
+    monkeypatch.setattr("fhirtasks.graph.server._MOST_EMPTY", 5)
+    people = [{"resourceType": "Patient", "id": "p"}]
+    for resources in (people, []):
+        count = itertools.count(2)
+
+        def answer(path: str, query: dict[str, str], given: Any = resources, count: Any = count) -> tuple[int, Any]:
+            return 200, bundle(given, f"Patient?page={next(count)}")
+
+        with serving(one_type(answer)) as base, pytest.raises(UserError, match="came before"):
+            load([base], tmp_path / "g")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_of_a_query_alone_and_a_byte_order_mark(tmp_path: Path) -> None:
+    def answer(path: str, query: dict[str, str]) -> tuple[int, Any]:
+        assert path == "Patient"
+        page = bundle(
+            [{"resourceType": "Patient", "id": query.get("page", "1")}], None if "page" in query else "?page=2"
+        )
+        return 200, b"\xef\xbb\xbf" + json.dumps(page).encode()
+
+    with serving(one_type(answer)) as base:
+        assert load([base], tmp_path / "g").resources == {"Patient": 2}
+
+
+@pytest.mark.parametrize("source", ["http://[::1/fhir", "http://x.example/fhir/Patient?name=a"])
+def test_what_is_no_base_url_is_refused(source: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="base URL"):
+        load([source], tmp_path / "g")
+
+
+def test_a_next_link_that_is_no_url_is_refused(tmp_path: Path) -> None:
+    with (
+        serving(one_type(lambda path, query: (200, bundle([], "http://[::1")))) as base,
+        pytest.raises(UserError, match="no URL"),
+    ):
+        load([base], tmp_path / "g")
