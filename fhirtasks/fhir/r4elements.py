@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from typing import Any
+from xml.etree import ElementTree
 
 from fhirtasks.fhir.dates import parse_range
 from fhirtasks.fhir.jsontext import Json
@@ -105,6 +106,7 @@ def _whole(lowest: int) -> Callable[[Json], bool]:
 _TEXT = re.compile(r"[^\x00-\x08\x0b\x0c\x0e-\x1f]+").fullmatch
 _CODE = re.compile(r"[^\s]+(\s[^\s]+)*", re.ASCII).fullmatch
 _URI = re.compile(r"\S+", re.ASCII).fullmatch
+_XHTML = "{http://www.w3.org/1999/xhtml}"
 
 
 def _text(value: Json) -> bool:
@@ -113,6 +115,19 @@ def _text(value: Json) -> bool:
 
 def _uri(value: Json) -> bool:
     return isinstance(value, str) and _URI(value) is not None
+
+
+def _xhtml(value: Json) -> bool:
+    """A well-formed div of XHTML that says something (https://hl7.org/fhir/R4/narrative.html)."""
+    if not isinstance(value, str) or "<!DOCTYPE" in value or not value.lstrip().startswith("<div"):
+        return False
+    try:
+        div = ElementTree.fromstring(value.strip())
+    except (ElementTree.ParseError, ValueError):
+        return False
+    names = {node.tag for node in div.iter()}
+    said = "".join(div.itertext()).strip() or f"{_XHTML}img" in names
+    return div.tag == f"{_XHTML}div" and f"{_XHTML}script" not in names and bool(said)
 
 
 PRIMITIVES: dict[str, Callable[[Json], bool]] = {
@@ -127,7 +142,7 @@ PRIMITIVES: dict[str, Callable[[Json], bool]] = {
     "canonical": _uri,
     "oid": _pattern(r"urn:oid:[0-2](\.(0|[1-9][0-9]*))+"),
     "uuid": _pattern(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
-    "xhtml": lambda v: isinstance(v, str) and v.lstrip().startswith("<div"),
+    "xhtml": _xhtml,
     "date": lambda v: isinstance(v, str) and "T" not in v and parse_range(v) is not None,
     "datetime": lambda v: isinstance(v, str) and parse_range(v) is not None,
     "instant": lambda v: isinstance(v, str) and "T" in v and parse_range(v) is not None,
@@ -136,7 +151,8 @@ PRIMITIVES: dict[str, Callable[[Json], bool]] = {
     "positiveint": _whole(1),
     "unsignedint": _whole(0),
     "decimal": lambda v: isinstance(v, int | Decimal) and not isinstance(v, bool),
-    "base64binary": _pattern(r"(\s*([0-9a-zA-Z+/=]){4}\s*)+"),
+    # R4's own expression, written so that no text can be read in two ways: that one takes for ever over wrapped lines.
+    "base64binary": _pattern(r"\s*[0-9a-zA-Z+/=]{4}(?:\s*[0-9a-zA-Z+/=]{4})*\s*"),
 }
 
 PRIMITIVE_NAMES = {

@@ -9,12 +9,13 @@ codes, reference targets, choice elements, and the invariants that a single elem
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from typing import Any
 
+from fhirtasks.fhir.invariants import RULES
 from fhirtasks.fhir.jsontext import Json
 from fhirtasks.fhir.r4elements import PRIMITIVE_NAMES, PRIMITIVES, Element, elements_of
 from fhirtasks.fhir.r4types import RESOURCE_TYPES, UNMODELLED
@@ -111,6 +112,9 @@ def _holds_unmodelled(node: Json) -> bool:
 
 # -- the walk
 
+_COMMON = "DomainResource"
+"""Has the elements that all resources have."""
+
 
 def _resource(resource: Json, path: str, within: dict[str, Json] | None) -> Iterator[str]:
     """``within`` is the resource that contains this one, None for one that stands by itself."""
@@ -118,25 +122,44 @@ def _resource(resource: Json, path: str, within: dict[str, Json] | None) -> Iter
     if not isinstance(type, str) or type not in RESOURCE_TYPES:
         yield f"{path}.resourceType: {type!r} is no R4 resource type"
         return
-    if type in UNMODELLED:
-        return
-    if within is None:
-        contained = resource.get("contained")
-        ids = frozenset(
-            item.get("id") for item in (contained if isinstance(contained, list) else ()) if isinstance(item, dict)
-        )
-    else:
-        ids = frozenset(item.get("id") for item in within["contained"] if isinstance(item, dict))
-        if "contained" in resource:
-            yield f"{path}.contained: a contained resource holds none itself (dom-2)"
-    yield from _object({k: v for k, v in resource.items() if k != "resourceType"}, type, path, Within(resource, ids))
+    ids = frozenset(id for id in _contained(resource if within is None else within).values() if isinstance(id, str))
+    if within is not None and "contained" in resource:
+        yield f"{path}.contained: a contained resource holds none itself (dom-2)"
+    elif within is None and ids:
+        named = set(_local_names(resource))
+        for place, id in _contained(resource).items():
+            if f"#{id}" not in named and "#" not in _local_names(resource["contained"][place]):
+                yield f"{path}.contained[{place}]: nothing refers to it (dom-3)"
+    members = {k: v for k, v in resource.items() if k != "resourceType"}
+    if type in UNMODELLED:  # nothing is known of them but what every resource has
+        common = elements_of(_COMMON)[0]
+        members = {k: v for k, v in members.items() if k.removeprefix("_") in common}
+        type = _COMMON
+    yield from _object(members, type, path, Within(resource, ids))
+
+
+def _contained(resource: dict[str, Json]) -> dict[int, Json]:
+    """The ids of the contained resources, by their places."""
+    contained = resource.get("contained")
+    found = enumerate(contained if isinstance(contained, list) else ())
+    return {place: item.get("id") for place, item in found if isinstance(item, dict)}
+
+
+def _local_names(node: Json) -> Iterator[str]:
+    """What stands anywhere below as a reference to a contained resource."""
+    if isinstance(node, str):
+        if node.startswith("#"):
+            yield node
+    elif isinstance(node, dict | list):
+        for item in node.values() if isinstance(node, dict) else node:
+            yield from _local_names(item)
 
 
 def _object(node: Json, type: str, path: str, within: Within) -> Iterator[str]:
     if not isinstance(node, dict):
         yield f"{path}: should be an object ({type})"
         return
-    if not node:
+    if not node and type not in RESOURCE_TYPES and type != _COMMON:
         yield f"{path}: is empty (ele-1)"
         return
     table, choices = elements_of(type)
@@ -158,7 +181,7 @@ def _object(node: Json, type: str, path: str, within: Within) -> Iterator[str]:
             yield f"{path}.{choice}[x]: holds {' and '.join(present)}, of which only one may be present"
         elif required and not present:
             yield f"{path}.{choice}[x]: is required"
-    rule = _RULES.get(type)
+    rule = RULES.get(type)
     if rule is not None:
         for message in rule(node):
             yield f"{path}: {message}"
@@ -243,9 +266,8 @@ def _target_issues(node: dict[str, Json], targets: frozenset[str], path: str, ow
             for item in contained if isinstance(contained, list) else ():
                 if isinstance(item, dict) and item.get("id") == reference.id:
                     type = item.get("resourceType")
-    said = node.get("type")
-    for found in (type, said if isinstance(said, str) and said in RESOURCE_TYPES else None):
-        if found is not None and found in RESOURCE_TYPES and found not in targets:
+    for found in (type, node.get("type")):
+        if isinstance(found, str) and found in RESOURCE_TYPES and found not in targets:
             yield f"{path}: refers to a {found}, but may refer only to {', '.join(sorted(targets))}"
 
 
@@ -253,52 +275,13 @@ def _concept_issues(node: dict[str, Json], binding: tuple[str, frozenset[str]], 
     system, codes = binding
     codings = node.get("coding")
     if not any(
-        isinstance(coding, dict) and coding.get("system") == system and coding.get("code") in codes
+        isinstance(coding, dict)
+        and coding.get("system") == system
+        and isinstance(code := coding.get("code"), str)
+        and code in codes
         for coding in (codings if isinstance(codings, list) else ())
     ):
         yield f"{path}: needs a coding of {system} with one of {', '.join(sorted(codes))}"
-
-
-# -- invariants of one element (R4, the type pages' tables of constraints)
-
-
-def _quantity(node: dict[str, Json]) -> Iterator[str]:
-    if "code" in node and "system" not in node:
-        yield "a code needs its system (qty-3)"
-
-
-def _extension(node: dict[str, Json]) -> Iterator[str]:
-    has_value = any(name.startswith(("value", "_value")) for name in node)
-    if has_value == ("extension" in node):
-        yield "needs either a value or extensions (ext-1)"
-
-
-def _observation(node: dict[str, Json]) -> Iterator[str]:
-    if "dataAbsentReason" in node and any(name.startswith("value") for name in node):
-        yield "has a value and a dataAbsentReason (obs-6)"
-
-
-def _codes_of(concept: Json) -> set[Json]:
-    codings = concept.get("coding") if isinstance(concept, dict) else None
-    return {c.get("code") for c in codings if isinstance(c, dict)} if isinstance(codings, list) else set()
-
-
-def _condition(node: dict[str, Json]) -> Iterator[str]:
-    if "clinicalStatus" in node and "entered-in-error" in _codes_of(node.get("verificationStatus")):
-        yield "has a clinicalStatus though it was entered in error (con-5)"
-    ended = {"inactive", "resolved", "remission"} & _codes_of(node.get("clinicalStatus"))
-    if any(name.startswith("abatement") for name in node) and not ended:
-        yield "is abated, so its clinicalStatus must be inactive, resolved or remission (con-4)"
-
-
-_RULES: dict[str, Callable[[dict[str, Json]], Iterator[str]]] = {
-    "Quantity": _quantity,
-    "Age": _quantity,
-    "Duration": _quantity,
-    "Extension": _extension,
-    "Observation": _observation,
-    "Condition": _condition,
-}
 
 
 def _shown(value: Json) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from json.encoder import encode_basestring
 
@@ -34,14 +34,21 @@ def read_posted(type: str, body: str) -> str:
         value = _decode(body)
         text = minify(body)
         text.encode()
-    except (ValueError, RecursionError) as error:
-        raise Refused(400, "structure", [f"The body is no JSON: {error or 'it is nested too deeply'}."]) from error
+    except RecursionError as error:
+        raise Refused(400, "structure", ["The body is nested too deeply."]) from error
+    except InvalidOperation as error:
+        raise Refused(400, "structure", ["The body holds a number that is out of range."]) from error
+    except ValueError as error:
+        raise Refused(400, "structure", [f"The body is no JSON: {error}."]) from error
     if not isinstance(value, dict):
         raise Refused(400, "structure", ["The body is no JSON object, so it is no resource."])
     if value.get("resourceType") != type:
         found = value.get("resourceType")
         raise Refused(400, "invalid", [f"The body's resourceType is {found!r}, but it was posted to {type}."])
-    issues = validate(value, text)
+    try:
+        issues = validate(value, text)
+    except RecursionError as error:
+        raise Refused(400, "structure", ["The body is nested too deeply."]) from error
     if issues:
         places = [issue.partition(": ")[0] for issue in issues]
         raise Refused(422, "processing", issues, places)

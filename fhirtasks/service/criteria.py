@@ -179,13 +179,17 @@ def _reference(param: SearchParam, name: str, modifier: str, value: str) -> Crit
     for part in split_escaped(value, ","):
         text = _unescape(part)
         reference = parse_reference(text)
-        if modifier and re.fullmatch(TYPE_PATTERN, modifier):
+        if param.name == "_profile" and reference.kind == "absolute" and not modifier:  # a canonical URL names no id
+            keys.add(f"\3{text}")
+        elif modifier and re.fullmatch(TYPE_PATTERN, modifier):
             text = text.rpartition("/")[2]
             keys |= {f"{modifier}/{text}", f"\2{text}"}
         elif modifier:
             raise _bad_modifier(name)
         elif reference.id is not None and reference.type is not None:
             keys |= {f"{reference.type}/{reference.id}", f"\2{reference.id}", f"\3{text}"}
+        elif reference.kind == "urn":
+            keys.add(f"\0{text.rpartition(':')[2]}")
         elif re.fullmatch(ID_PATTERN, text):
             keys.add(f"\0{text}")
         elif text:
@@ -214,7 +218,7 @@ def _patient(param: SearchParam, name: str, modifier: str, chain: str, value: st
         if reference.type is not None and reference.id is not None:
             if reference.type == "Patient":
                 ids.add(reference.id)
-            elif len(split_escaped(value, ",")) == 1 and param.name != "patient":
+            elif param.name != "patient":
                 return None
         elif text:
             ids.add(text.removeprefix("urn:uuid:"))

@@ -187,7 +187,7 @@ class Service:
         record = self._find(type, id)
         if record is None:
             raise SearchError(404, "not-found", f"Resource {type}/{id} is not known.")
-        if version is not None and version != "1":
+        if version is not None and version != _version(record):
             raise SearchError(404, "not-found", f"Version {version} of {type}/{id} is not known.")
         return Response(200, body=resource_text(record, printed=self.style == "hapi"))
 
@@ -394,6 +394,13 @@ def _record(text: str) -> Record:
     members = top_level(raw)
     type, id = str(members.get("resourceType", "")), str(members.get("id", ""))
     return Record(type, id, _patient_of(type, id, members), raw, None, members)
+
+
+def _version(record: Record) -> str:
+    """The one version that there is of a resource: what its meta says, else the first."""
+    about = top_level(record.raw).get("meta")
+    said = about.get("versionId") if isinstance(about, dict) else None
+    return said if isinstance(said, str) else "1"
 
 
 def _patient_of(type: str, id: str, resource: dict[str, object]) -> str | None:

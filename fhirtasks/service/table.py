@@ -159,5 +159,5 @@ def top_level(raw: str) -> dict[str, Any]:
     except ValueError:  # numbers that orjson refuses (beyond a double) are legal JSON
         import json
 
-        resource = json.loads(raw)
+        resource = json.loads(raw, parse_int=float)
     return resource if isinstance(resource, dict) else {}

@@ -41,6 +41,20 @@ CONDITION = {
     "clinicalStatus": {"coding": [{"system": CLINICAL, "code": "active"}]},
 }  # fmt: skip
 
+VERIFICATION = "http://terminology.hl7.org/CodeSystem/allergyintolerance-verification"
+ERROR = "entered-in-error"
+ALLERGY = {
+    "resourceType": "AllergyIntolerance", "patient": {"reference": "Patient/1"},
+    "clinicalStatus": {"coding": [{"system": CLINICAL.replace("condition", "allergyintolerance"), "code": "active"}]},
+}  # fmt: skip
+PROVENANCE = {
+    "resourceType": "Provenance", "id": "v", "recorded": "2023-11-13T10:15:00Z",
+    "agent": [{"who": {"reference": "Patient/1"}}],
+}  # fmt: skip
+XHTML = '<div xmlns="http://www.w3.org/1999/xhtml">'
+SAME = {"coding": [{"system": "http://loinc.org", "code": "2823-3"}]}
+REPEAT = "MedicationRequest.dosageInstruction[0].timing.repeat"
+
 
 def issues(resource: dict[str, Any], **members: Any) -> list[str]:
     text = json.dumps({k: v for k, v in {**resource, **members}.items() if v is not None})
@@ -75,6 +89,19 @@ def issues(resource: dict[str, Any], **members: Any) -> list[str]:
             {"name": [{"given": ["A", None], "_given": [None, {"id": "x"}]}], "birthDate": "1950"},
         ),
         ({"resourceType": "MedicinalProduct"}, {"anything": [1]}),
+        ({"resourceType": "Patient"}, {}),  # ele-1 is about elements
+        (OBSERVATION, {"text": {"status": "generated", "div": f"{XHTML}<b>a</b> &lt; b</div>"}}),
+        (OBSERVATION, {"effectivePeriod": {"start": "2020-05", "end": "2020"}}),
+        (OBSERVATION, {"contained": [dict(PROVENANCE, target=[{"reference": "#"}])]}),
+        (OBSERVATION, {"valueString": "a", "component": [{"code": {"text": "x"}, "valueString": "b"}]}),
+        (OBSERVATION, {"valueRatio": {"numerator": {"value": 1}, "denominator": {"value": 2}}}),
+        (CONDITION, {"onsetAge": {"value": 5, "system": "http://unitsofmeasure.org", "code": "a"}}),
+        (ALLERGY, {}),
+        (
+            ALLERGY,
+            {"clinicalStatus": None, "verificationStatus": {"coding": [{"system": VERIFICATION, "code": ERROR}]}},
+        ),
+        (REQUEST, {"dosageInstruction": [{"timing": {"repeat": {"frequency": 2, "period": 1, "periodUnit": "d"}}}]}),
     ],
 )
 def test_valid(resource: dict[str, Any], members: dict[str, Any]) -> None:
@@ -144,6 +171,31 @@ def test_valid(resource: dict[str, Any], members: dict[str, Any]) -> None:
         ({"resourceType": "Patient"}, {"gender": "f"}, "Patient.gender"),
         ({"resourceType": "Patient"}, {"deceasedBoolean": False, "deceasedDateTime": "2020"}, "Patient.deceased[x]"),
         ({"resourceType": "Citation"}, {}, "resourceType"),
+        ({"resourceType": "MedicinalProduct"}, {"meta": 5}, "MedicinalProduct.meta"),
+        (OBSERVATION, {"text": {"status": "generated", "div": "<div>no namespace</div>"}}, "Observation.text.div"),
+        (OBSERVATION, {"text": {"status": "generated", "div": f"{XHTML}<b>a</div>"}}, "Observation.text.div"),
+        (OBSERVATION, {"text": {"status": "generated", "div": f"{XHTML} </div>"}}, "Observation.text.div"),
+        (OBSERVATION, {"effectivePeriod": {"start": "2020-05", "end": "2020-04"}}, "Observation.effectivePeriod"),
+        (OBSERVATION, {"contained": [{"resourceType": "Patient", "id": "p"}]}, "Observation.contained[0]"),
+        (OBSERVATION, {"valueRange": {"low": {"value": 2}, "high": {"value": 1}}}, "Observation.valueRange"),
+        (OBSERVATION, {"valueRatio": {"numerator": {"value": 1}}}, "Observation.valueRatio"),
+        (OBSERVATION, {"referenceRange": [{"type": {"text": "x"}}]}, "Observation.referenceRange[0]"),
+        (
+            OBSERVATION,
+            {"code": SAME, "valueString": "a", "component": [{"code": SAME, "valueString": "b"}]},
+            "Observation",
+        ),
+        (CONDITION, {"onsetAge": {"value": 5, "unit": "years"}}, "Condition.onsetAge"),
+        (CONDITION, {"stage": [{"type": {"text": "x"}}]}, "Condition.stage[0]"),
+        (ALLERGY, {"clinicalStatus": None}, "AllergyIntolerance"),
+        (ALLERGY, {"verificationStatus": {"coding": [{"system": VERIFICATION, "code": ERROR}]}}, "AllergyIntolerance"),
+        ({"resourceType": "Patient"}, {"telecom": [{"value": "555"}]}, "Patient.telecom[0]"),
+        ({"resourceType": "Patient"}, {"contact": [{"gender": "male"}]}, "Patient.contact[0]"),
+        ({"resourceType": "Organization"}, {"active": True}, "Organization"),
+        ({"resourceType": "Appointment"}, {"status": "booked", "participant": [{"status": "accepted"}]}, "Appointment"),
+        (REQUEST, {"dosageInstruction": [{"timing": {"repeat": {"period": 1}}}]}, REPEAT),
+        (REQUEST, {"dosageInstruction": [{"timing": {"repeat": {"offset": 5, "when": ["C"]}}}]}, REPEAT),
+        (REQUEST, {"dosageInstruction": [{"timing": {"repeat": {"duration": -1, "durationUnit": "h"}}}]}, REPEAT),
     ],
 )
 def test_invalid(resource: dict[str, Any], members: dict[str, Any], place: str) -> None:
