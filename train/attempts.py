@@ -91,7 +91,7 @@ def sample(found: Source, tasks: Sequence[Task], speaker: Speaker, samples: int)
 def recorded(found: Source, path: Path) -> dict[str, list[Attempt]]:
     """The attempts of a JSONL file of transcripts (several per task), replayed and judged; other tasks' lines are passed over.
 
-    A line of ``train grpo`` says in its ``rollout`` whether it was cut off.
+    A line of ``train grpo`` says in its ``rollout`` whether it was cut off, one of ``evaluate`` by ``cut``.
     """
     if not path.is_file():
         raise UserError(f"There is no file {path}; give a JSONL file with one transcript per line.")
@@ -107,7 +107,7 @@ def recorded(found: Source, path: Path) -> dict[str, list[Attempt]]:
             if one.id not in found.tasks:
                 continue
             about = json.loads(line).get("rollout")
-            clipped = bool(about.get("clipped")) if isinstance(about, dict) else False
+            clipped = one.cut or (isinstance(about, dict) and bool(about.get("clipped")))
             judged = found.replay(one.id, raws_of(one.messages, found.tasks[one.id].protocol))
             attempts[one.id].append(attempt_of(judged, clipped))
     return attempts

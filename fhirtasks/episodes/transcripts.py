@@ -22,12 +22,16 @@ ROLES: Final[dict[str, Literal["system", "user", "assistant", "tool"]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """One recorded episode: the line it stands on, whose task it is, its messages, and who spoke (empty: not said)."""
+    """One recorded episode: the line it stands on, whose task it is, its messages, and who spoke (empty: not said).
+
+    ``cut`` is True where the line says that a message was cut off at its longest length.
+    """
 
     line: int
     id: str
     messages: tuple[Message, ...]
     model: str = ""
+    cut: bool = False
 
 
 def transcript(number: int, line: bytes | str) -> Transcript:
@@ -50,6 +54,7 @@ def transcript(number: int, line: bytes | str) -> Transcript:
         printable(task),
         tuple(_message(f"({task})", place, one) for place, one in enumerate(messages, 1)),
         printable(model) if isinstance(model, str) else "",
+        value.get("cut") is True,
     )
 
 

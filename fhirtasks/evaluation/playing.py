@@ -107,7 +107,7 @@ def play_again(task: Task, source: TaskSet, raws: Sequence[str], prompting: Prom
     """The task by what was said of it before: nothing is asked."""
     environment = _opened(task, source, prompting)
     replay(environment, raws)
-    return _judged(task, source, environment)
+    return _judged(task, source, environment, cut=any(isinstance(raw, Cut) for raw in raws))
 
 
 def _opened(task: Task, source: TaskSet, prompting: Prompting) -> Environment | CodeEnvironment:

@@ -12,10 +12,11 @@ from typing import Final, TypeAlias
 
 import solvers
 from fhirtasks.episodes.tools import wire
+from fhirtasks.episodes.transcripts import printable
 from fhirtasks.episodes.types import Episode
 from fhirtasks.errors import UserError
 from fhirtasks.evaluation.grade import read_transcripts
-from fhirtasks.evaluation.models import check_local, endpoint_policy, local_speaker
+from fhirtasks.evaluation.models import Cut, check_local, endpoint_policy, local_speaker
 from fhirtasks.evaluation.outcomes import Outcome
 from fhirtasks.evaluation.paired import PairedReport
 from fhirtasks.evaluation.playing import Prompting, ask_in_batches, ask_policy, play_again, play_solver
@@ -119,6 +120,7 @@ def _place(config: EvaluationConfig, policies: tuple[str, ...], prompting: Promp
         raise UserError(
             "A benchmark's score depends on its prompt: give its files by --prompt-template and --functions."
         )
+    _resumed(config)  # refused here, before anything is asked
     tasks = _limited(source.tasks, config.limit)
     return Place(config, source, tasks, _said_by_base(config, tasks))
 
@@ -138,13 +140,16 @@ def _said_by_base(config: EvaluationConfig, tasks: Sequence[Task]) -> dict[str, 
 
 
 def write_transcripts(out: Path, outcomes: Sequence[Outcome], who: str) -> None:
-    """One JSON line per episode: id, model and messages, assistant text raw. The file appears whole or not at all."""
+    """One JSON line per episode: id, model and messages, assistant text raw, and ``cut`` where a message was cut off.
+
+    The file appears whole or not at all.
+    """
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
         with partial.open("w", encoding="utf-8") as file:
-            for episode in (outcome.episode for outcome in outcomes):
-                if episode is not None:
-                    file.write(_line(episode, who))
+            for outcome in outcomes:
+                if outcome.episode is not None:
+                    file.write(_line(outcome.episode, who, outcome.cut))
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, out)
@@ -195,10 +200,14 @@ def _recorded(base: str | None) -> bool:
 
 
 def _said(path: Path, tasks: Sequence[Task]) -> dict[str, list[str]]:
-    """What a file of transcripts has of these tasks: the raw assistant texts by task."""
+    """What a file of transcripts has of these tasks: the raw assistant texts by task, the last one :class:`Cut` where one was."""
     protocols = {task.id: task.protocol for task in tasks}
     recorded = [one for one in read_transcripts(path) if one.id in protocols]
-    return {one.id: raws_of(one.messages, protocols[one.id]) for one in recorded}
+    said = {one.id: raws_of(one.messages, protocols[one.id]) for one in recorded}
+    for one in recorded:
+        if one.cut and said[one.id]:
+            said[one.id][-1] = Cut(said[one.id][-1])
+    return said
 
 
 def begun(out: Path) -> Path:
@@ -210,11 +219,8 @@ def _asked(place: Place, ask: Ask, prompting: Prompting) -> Iterator[Outcome]:
     """Every task by the model, in order; with ``resume`` what was asked before is played again from what was said."""
     config, source, tasks = place.config, place.source, place.tasks
     before: dict[str, list[str]] = {}
-    if config.resume and config.out is not None:
-        _mend(begun(config.out))
-        for path in (config.out, begun(config.out)):
-            if path.is_file() and path.stat().st_size:
-                before |= _said(path, tasks)
+    for path in _resumed(config):
+        before |= _said(path, tasks)
     runs = ask([task for task in tasks if task.id not in before], source)
     with (
         begun(config.out).open("a" if config.resume else "w", encoding="utf-8") if config.out else nullcontext() as file
@@ -225,7 +231,7 @@ def _asked(place: Place, ask: Ask, prompting: Prompting) -> Iterator[Outcome]:
                 continue
             outcome = next(runs)
             if file is not None and outcome.episode is not None:
-                file.write(_line(outcome.episode, config.model or ""))
+                file.write(_line(outcome.episode, config.model or "", outcome.cut))
                 file.flush()
             yield outcome
 
@@ -237,8 +243,24 @@ def _mend(path: Path) -> None:
         path.write_bytes(text[: text.rfind(b"\n") + 1])
 
 
-def _line(episode: Episode, who: str) -> str:
-    return dumps({"id": episode.task_id, "model": who, "messages": wire(episode.messages)}) + "\n"
+def _resumed(config: EvaluationConfig) -> list[Path]:
+    """The files with ``resume`` that hold what was asked before. UserError where that was another model."""
+    if not config.resume or config.out is None:
+        return []
+    _mend(begun(config.out))
+    found = [path for path in (config.out, begun(config.out)) if path.is_file() and path.stat().st_size]
+    for path in found:
+        for one in read_transcripts(path):
+            if one.model not in ("", printable(config.model or "")):
+                raise UserError(
+                    f"{path} holds what the model {one.model} said: go on with that one by --resume, or give --out another file."
+                )
+    return found
+
+
+def _line(episode: Episode, who: str, cut: bool) -> str:
+    told = {"id": episode.task_id, "model": who, "messages": wire(episode.messages)}
+    return dumps({**told, "cut": True} if cut else told) + "\n"
 
 
 def _collected(runs: Iterator[Outcome], name: str, total: int, progress: Progress | None) -> list[Outcome]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,24 @@ def test_a_run_that_was_broken_off_goes_on_and_asks_nothing_twice(
     assert len(asked) == 6 and again == first
     with pytest.raises(UserError, match="--resume goes on with the --out file"):
         evaluate(EvaluationConfig(release, ("expert",), out=out, resume=True))
+
+
+def test_a_run_goes_on_with_its_own_model_alone_and_knows_again_what_was_cut_off(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def speak(some: Sequence[tuple[PublicTask, Sequence[Message]]]) -> list[str]:
+        asked.append(len(some))
+        return [Cut("FINI") if task.id == "t2" else "FINISH([73])" for task, _ in some]
+
+    monkeypatch.setattr(run, "local_speaker", lambda name, batch, max_tokens: Speaker(speak, batch))
+    config = EvaluationConfig(release, ("model",), model="one", out=tmp_path / "said.jsonl", resume=True)
+    first = evaluate(config).as_json()
+    assert first["cut_off"] == 1 and evaluate(config).as_json() == first and len(asked) == 1
+    with pytest.raises(UserError, match=r"said\.jsonl holds what the model one said"):
+        evaluate(replace(config, model="another"))
+    assert len(asked) == 1
 
 
 def test_the_interval_of_a_rate_is_told(release: Path) -> None:
