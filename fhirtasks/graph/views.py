@@ -208,6 +208,13 @@ HELD_BACK: Final = """(absent IS NOT NULL OR coalesce(value_system, '') LIKE '%v
     OR coalesce(value_system, '') LIKE '%data-absent-reason')"""
 """Which rows of ``observation`` have no value but a reason why: dataAbsentReason, or a null flavor for a value."""
 
+VOID: Final = """(status = 'entered-in-error'
+    OR (status = 'not-done' AND type IN ('Procedure', 'Immunization', 'MedicationAdministration'))
+    OR (status IN ('planned', 'cancelled') AND type = 'Encounter') OR (status = 'cancelled' AND type = 'Observation')
+    OR (type IN ('Condition', 'AllergyIntolerance')
+        AND json_extract_string(raw, '$.verificationStatus.coding[0].code') IN ('refuted', 'entered-in-error')))"""
+"""Which rows of ``record`` tell of what did not happen, or were entered by mistake."""
+
 ELEMENTS: Final[dict[str, str]] = {
     "patient": "Patient", "death": "Patient.deceasedDateTime", "encounter": "Encounter", "stay": "Encounter.partOf",
     "ward": "Encounter.location", "condition": "Condition", "observation": "Observation", "member": "Observation.hasMember",

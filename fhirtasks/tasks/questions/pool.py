@@ -1,7 +1,8 @@
 """What a world lets one ask: per family, questions with their truth, by branch, found in two SQL statements.
 
 A question is kept if it is not ambiguous, if its answer is not one that half of its branch has, and, where it has an
-answer, if taking its evidence away would change it.
+answer, if taking its evidence away would change it. Where a patient has void records, or times without a day, it is asked again
+without those and with each end of the month or year: another answer makes it ambiguous.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fhirtasks.episodes.code import permitted
-from fhirtasks.graph.views import HELD_BACK, views
+from fhirtasks.graph.views import HELD_BACK, VOID, views
 from fhirtasks.graph.world import World
 from fhirtasks.tasks.questions.truth import truths
 from fhirtasks.tasks.questions.types import Asked, Question, Truth
@@ -37,7 +38,7 @@ def pool(question: Question, world: World) -> dict[str, list[tuple[Asked, Truth]
 
 def _pool(question: Question, world: World) -> dict[str, list[tuple[Asked, Truth]]]:
     asked = _candidates(question, world)
-    known = truths(question, asked, world)
+    known = _settled(question, asked, truths(question, asked, world), world)
     without = truths(question, asked, world, hidden={task: truth.evidence for task, truth in known.items()})
     by_branch: dict[str, list[tuple[Asked, Truth]]] = defaultdict(list)
     for one in asked:
@@ -46,7 +47,7 @@ def _pool(question: Question, world: World) -> dict[str, list[tuple[Asked, Truth
             continue
         if one.slots.get("t_from", "") > one.now[:19] and truth.reason != "future":
             continue
-        if truth.reason == "no_matching_record" and _held_back(one, world):
+        if _coded_twice(one, world) or (truth.reason == "no_matching_record" and _held_back(one, world)):
             continue
         other = without.get(one.task)
         if truth.evidence and other is not None and _said(other) == _said(truth):
@@ -62,6 +63,40 @@ def _pool(question: Question, world: World) -> dict[str, list[tuple[Asked, Truth
     return _balanced(varied, question) if question.twins else varied
 
 
+def _settled(question: Question, asked: Sequence[Asked], known: dict[str, Truth], world: World) -> dict[str, Truth]:
+    """The truths that stay the same if void records are not counted, and wherever in its month or year a time without a day
+    lies."""
+    doubts = _doubts(world)
+    whose = {one.task: permitted({"patient": one.patient, **one.slots}) for one in asked}
+    doubtful = [one for one in asked if any(patient in doubts for patient in whose[one.task])]
+    if not doubtful:
+        return known
+    void = {one.task: [ref for patient in whose[one.task] for ref in doubts.get(patient, ())] for one in doubtful}
+    readings = (
+        truths(question, doubtful, world, hidden=void),
+        truths(question, doubtful, world, edge="first"),
+        truths(question, doubtful, world, edge="last"),
+    )
+    unsettled = {
+        one.task
+        for one in doubtful
+        if one.task in known and any(_said(known[one.task]) != _said(reading.get(one.task)) for reading in readings)
+    }
+    return {task: truth for task, truth in known.items() if task not in unsettled}
+
+
+def _doubts(world: World) -> dict[str, list[str]]:
+    """Patients with records that are void, which these are, and patients with times without a day."""
+    key = (__name__, "doubts")
+    if key not in world.memo:
+        rows = views(world).execute(f"""SELECT patient, coalesce(list(ref ORDER BY ref) FILTER ({VOID}), []) FROM record
+            WHERE patient IS NOT NULL AND ({VOID} OR length(effective) < 10
+                OR length(json_extract_string(raw, '$.abatementDateTime')) < 10) GROUP BY patient""")
+        world.memo[key] = dict(rows.fetchall())
+    found: dict[str, list[str]] = world.memo[key]
+    return found
+
+
 def _held_back(one: Asked, world: World) -> bool:
     """Whether the patient has an Observation of a code that the question names whose value is held back: that nothing fits is
     then not all that can be said."""
@@ -74,8 +109,22 @@ def _held_back(one: Asked, world: World) -> bool:
     return any((patient, code) in world.memo[key] for patient in patients for code in codes)
 
 
-def _said(truth: Truth) -> tuple[str | None, str, str]:
-    return truth.value, truth.unit, truth.reason
+def _coded_twice(one: Asked, world: World) -> bool:
+    """Whether a resource of the patient has a code that the question names beside a first one that is another: whether it is meant
+    cannot be told."""
+    key = (__name__, "coded twice")
+    if key not in world.memo:
+        rows = views(world).execute("""SELECT DISTINCT patient, code FROM (SELECT patient,
+                regexp_extract(codes[1], '[^|]*$') AS first, regexp_extract(unnest(codes[2:]), '[^|]*$') AS code
+                FROM record WHERE patient IS NOT NULL AND len(codes) > 1) WHERE code <> first""")
+        world.memo[key] = frozenset(rows.fetchall())
+    patients = permitted({"patient": one.patient, **one.slots})
+    codes = [value for name, value in one.slots.items() if "code" in name]
+    return any((patient, code) in world.memo[key] for patient in patients for code in codes)
+
+
+def _said(truth: Truth | None) -> tuple[str | None, str, str] | None:
+    return None if truth is None else (truth.value, truth.unit, truth.reason)
 
 
 def _candidates(question: Question, world: World) -> list[Asked]:
