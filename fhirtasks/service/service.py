@@ -161,6 +161,8 @@ class Service:
             raise SearchError(404, "not-found", f"{place!r} is not below this server's base URL {self.base}.")
         elif place.startswith("/"):
             root = "/" + self.base.split("://", 1)[1].partition("/")[2]
+            if f"{place}/" == root:
+                place = root
             if not place.startswith(root):
                 raise SearchError(404, "not-found", f"{place!r} is not below this server's base URL {self.base}.")
             path = place[len(root) :]

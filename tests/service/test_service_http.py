@@ -55,6 +55,19 @@ def test_http_answers_as_the_service_does(world: World) -> None:
         assert form.json()["total"] == 45
 
 
+def test_the_pages_of_the_benchmarks_server_follow_one_another(world: World) -> None:
+    """Its next links are at the base URL without a slash."""
+    with serving(lambda base: Service(world, now=None, task_id="serve", base=base, style="hapi")) as base:
+        seen, url = [], base + "Observation?patient=p1&_count=7"
+        while url:
+            answer = httpx.get(url)
+            assert answer.status_code == 200, answer.text
+            seen += [entry["fullUrl"] for entry in answer.json()["entry"]]
+            url = {link["relation"]: link["url"] for link in answer.json()["link"]}.get("next", "")
+        assert len(set(seen)) == len(seen) == 45
+        assert httpx.get(base[:-1] + "x/Patient/p1").status_code == 404
+
+
 def test_interrupting_stops_cleanly(world_path: Path) -> None:
     code = (
         "from fhirtasks.service.http import serve; from pathlib import Path; "
