@@ -18,7 +18,9 @@ def _missing(labs: Callable[[Deck], list[Lab]], *keys: str) -> Callable[[World],
         if labs(deck(world)):
             return None
         wanted = ", ".join(f"{BY_KEY[key].name} (codes {', '.join(BY_KEY[key].codes)})" for key in keys)
-        return f"numeric laboratory Observations of {wanted or 'any known analyte'}"
+        return (
+            f"numeric laboratory Observations of living patients, with exact times, of {wanted or 'any known analyte'}"
+        )
 
     return missing
 
@@ -31,7 +33,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="latest_lab_in_window",
         wordings=instructions("latest_lab_in_window"),
-        version="1",
+        version="2",
         domain="labs",
         kind="query",
         branches=_branches(
@@ -59,7 +61,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="latest_lab",
         wordings=instructions("latest_lab"),
-        version="1",
+        version="2",
         domain="labs",
         kind="query",
         branches=_branches(present=3, absent=2, tie=1, unordered=4, many_pages=4, future=1),
@@ -85,7 +87,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         name="potassium_replacement",
         wordings=instructions("potassium_replacement"),
-        version="1",
+        version="2",
         domain="labs",
         kind="conditional",
         branches=_branches(

@@ -33,6 +33,10 @@ class Overlay:
         """What is visible now, by time and id."""
         return sorted(self.results.values())
 
+    def text(self, one: Result) -> str:
+        """The text of a result as it stands now."""
+        return self.added.get(one.id) or self.raws[one.id]
+
     def edited(self) -> Case:
         """The edited case."""
         add = tuple(self.added[key] for key in sorted(self.added))
@@ -41,7 +45,7 @@ class Overlay:
 
     def value(self, one: Result, digits: str) -> bool:
         """Gives a result other digits."""
-        raw = self.added.get(one.id) or self.raws[one.id]
+        raw = self.text(one)
         if not bodies.editable(raw, one.id):
             return False
         text = self._valued(raw, digits)
@@ -56,7 +60,7 @@ class Overlay:
 
     def become(self, one: Result, model: Result, time: int, digits: str | None) -> bool:
         """Gives a result the body of ``model`` at ``time``: its own id, identifiers and (unless given) value stay."""
-        raw = self.added.get(one.id) or self.raws[one.id]
+        raw = self.text(one)
         body = self.raws[model.id]
         if not bodies.editable(raw, one.id) or not bodies.editable(body, model.id):
             return False
@@ -141,6 +145,12 @@ def digits_between(rng: random.Random, lab: Lab, low: Decimal, high: Decimal) ->
     return lab.text(rng.choice(steps)) if steps else None
 
 
+def other_digits(rng: random.Random, lab: Lab, one: Result) -> str:
+    """A value that is not this result's: one that occurs, else the next one higher."""
+    known = [text for value, text in sorted(lab.texts.items()) if value != one.value]
+    return rng.choice(known) if known else lab.text((one.value or Decimal(0)) + lab.step)
+
+
 def with_value(edit: Overlay, digits: str) -> bool:
     """The newest result has another value."""
     return edit.value(edit.ordered[-1], digits)
@@ -184,8 +194,7 @@ def tied(edit: Overlay, rng: random.Random, _query: Query) -> bool:
     others = [one for one in edit.ordered[:-1] if one.plain and one.value != newest.value]
     if others:
         return edit.become(rng.choice(others), newest, newest.time, None)
-    digits = [text for value, text in sorted(edit.lab.texts.items()) if value != newest.value]
-    return bool(digits) and edit.clone(newest, newest.time, rng.choice(digits), f"tie {rng.random()}")
+    return edit.clone(newest, newest.time, other_digits(rng, edit.lab, newest), f"tie {rng.random()}")
 
 
 def shuffled(edit: Overlay, rng: random.Random, _query: Query) -> bool:
@@ -248,8 +257,17 @@ def filled(edit: Overlay, rng: random.Random, query: Query, count: int) -> bool:
 
 
 def paged(edit: Overlay, rng: random.Random, _query: Query) -> bool:
-    """More results than one page holds."""
-    return added_before(edit, rng, max(0, PAGE + rng.randrange(1, 9) - len(edit.results)))
+    """More results than one page holds, the newest beyond the first page: where its id stands, one behind it gets its body."""
+    if not added_before(edit, rng, max(0, PAGE + rng.randrange(1, 9) - len(edit.results))):
+        return False
+    newest = edit.ordered[-1]
+    later = sorted(edit.ordered, key=lambda one: one.id)[PAGE:]
+    if any(one.id == newest.id for one in later):
+        return True
+    other = rng.choice(later)
+    model = other if other.id in edit.raws else newest
+    digits = bodies.value_text(edit.raws[newest.id]), bodies.value_text(edit.text(other))
+    return edit.become(other, newest, newest.time, digits[0]) and edit.become(newest, model, other.time, digits[1])
 
 
 def future(edit: Overlay, rng: random.Random, _query: Query) -> bool:
@@ -262,10 +280,11 @@ def future(edit: Overlay, rng: random.Random, _query: Query) -> bool:
                 edit.reveal(one)
         return all(one.plain for one in later if one.time == first)
     newest = edit.ordered[-1]
-    texts = [text for value, text in sorted(edit.lab.texts.items()) if value != newest.value]
     after = edit.case.now - newest.time + rng.randrange(1, 36) * HOUR
     time = newest.time + after // MINUTE * MINUTE
-    return time > edit.case.now and edit.clone(newest, time, rng.choice(texts), f"future {rng.random()}")
+    if time <= edit.case.now:
+        return False
+    return edit.clone(newest, time, other_digits(rng, edit.lab, newest), f"future {rng.random()}")
 
 
 def hidden(edit: Overlay, _rng: random.Random, _query: Query) -> bool:

@@ -155,9 +155,10 @@ def unknown_name(world: World, rng: random.Random) -> str | None:
     """A name in the style of the world's own that nobody there has; None if none was found."""
     rows = subjects(world)
     known = index(world).by_name
-    for _ in range(20):
+    for attempt in range(20):
         one, other = rng.choice(rows), rng.choice(rows)
-        if one.given and other.family:
+        # Where all have one family name, or one given name, no two of them make a third name.
+        if one.given and other.family and attempt < 15:
             name = f"{one.given} {other.family}"
         elif sum(sign.isdigit() for sign in one.name) >= 4:
             name = "".join(rng.choice(string.digits) if sign.isdigit() else sign for sign in one.name)
