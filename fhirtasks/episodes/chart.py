@@ -49,7 +49,9 @@ def references(resource: Mapping[str, Any], element: str) -> list[str]:
     """The references that stand in an element (``ingredient.itemReference``), lists being walked through."""
     found: list[Any] = [resource]
     for name in element.split("."):
-        values = [one.get(name) for one in found if isinstance(one, dict)]
+        values = [one[name] for one in found if isinstance(one, dict) and name in one]
+        if not values:
+            return []
         found = [one for value in values for one in (value if isinstance(value, list) else [value])]
     texts = [one.get("reference") for one in found if isinstance(one, dict)]
     return [text for text in texts if isinstance(text, str) and not text.startswith("#")]

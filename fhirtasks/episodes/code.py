@@ -176,7 +176,7 @@ class CodeEnvironment:
         held = self.resources[kind]
         found = [ref for id in sorted(held) for ref in chart.references(orjson.loads(held[id]), element)]
         if not found:
-            return _error(f"no fetched {kind} has a reference in {element}; look at the keys that fetch shows")
+            return _error(f"no fetched {kind} has a reference in {_short(element)}; look at the keys that fetch shows")
         return self._fetch_references(found, FOLLOWED)
 
     def _fetch_references(self, references: Sequence[str], most: int) -> Observation:
@@ -206,7 +206,7 @@ class CodeEnvironment:
             kind: chart.keys([chart.about(one) for one in found.values() if one.type == kind]) for kind in kinds
         }
         if unknown:
-            reply["unknown"] = unknown[:10]
+            reply["unknown"] = [_short(one) for one in unknown[:10]]
             reply["hint"] = f"{len(unknown)} are not on the server; give references as they stand in fetched resources"
         if foreign:
             reply["not_permitted"] = foreign
@@ -283,6 +283,11 @@ def _call_of(action: Call | Finish) -> ToolCall:
     answer = action.answer
     assert isinstance(answer, dict)
     return ToolCall("submit_answer", {**answer, "value": dumps(answer["value"])})
+
+
+def _short(text: str) -> str:
+    """What a call said, as its reply says it again: no longer than any reference or element of R4 needs to be."""
+    return text if len(text) <= 500 else f"{text[:500]}…"
 
 
 def _reply(value: Mapping[str, Any]) -> Observation:

@@ -27,6 +27,8 @@ _PATIENCE = 60.0
 """Seconds that a new session waits for a worker before TimeoutError: others are open and none is closed."""
 _CALLS = 1_000_000
 """Name look-ups and host calls of one session; the interpreter's own default would stop long episodes."""
+_TERMINATED = "MemoryError: the worker exceeded its memory limit"
+"""What is said of a worker that ended because one allocation was larger than all that is left: it is gone then."""
 _FLOOD = "the code printed too much; print a small table"
 _FILE = re.compile(r'  File "<python-input-\d+>", line')
 
@@ -133,7 +135,7 @@ class EmbeddedSession:
             end, error = "exception", "SyntaxError: the code is not UTF-8 text"
         # Where a flood was stopped is chance, and so is the count at that moment.
         done = Execution(end, capture.text(), error, min(capture.printed, self._limits.printed + 1))
-        if not done.reproducible or capture.flooded:
+        if not done.reproducible or capture.flooded or self._session.worker_pid is None:
             self._broken = done
         return done
 
@@ -148,7 +150,7 @@ class EmbeddedSession:
             return "output", _FLOOD
         if text.startswith("TimeoutError: feed time limit exceeded"):
             return "time", f"the code ran for more than {self._limits.seconds:g} s; do less at once"
-        if "MemoryError: memory limit exceeded" in text.rsplit("\n", 1)[-1]:
+        if text.startswith(_TERMINATED) or "MemoryError: memory limit exceeded" in text.rsplit("\n", 1)[-1]:
             return "memory", f"MemoryError: more than {self._limits.memory >> 20} MiB"
         return "exception", shortened(_FILE.sub('  File "code.py", line', text), self._limits)
 

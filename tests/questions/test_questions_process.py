@@ -187,3 +187,15 @@ def test_nothing_that_is_fetched_lies_after_now(population: World) -> None:
         rows = population.db.execute("SELECT type, id, available FROM resource").fetchall()
         known = {(kind, id_): available for kind, id_, available in rows}
         assert held and all(known[one] is None or known[one] <= instant(task.now) for one in held)
+
+
+def test_what_a_call_said_at_length_is_not_said_again_whole(change: Task, population: World) -> None:
+    long = "a." * 50_000
+    _, (_, followed, fetched) = steps_of(
+        change,
+        population,
+        fetch(change),
+        call("follow", resource_type="Observation", element=long),
+        call("fetch_references", references=[f"Observation/{long}{n}" for n in range(20)]),
+    )
+    assert len(followed.text) < 1_000 and len(fetched.text) < 8_000

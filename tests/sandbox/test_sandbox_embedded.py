@@ -147,6 +147,22 @@ def test_a_run_that_was_stopped_for_time_ends_the_session(box: EmbeddedSandbox) 
         session.close()
 
 
+@pytest.mark.parametrize("code", ["('b' * 10**6).join('a' * 10**6)", "x = 1\n" * 10**6])
+def test_one_allocation_too_large_ends_the_session_for_memory(box: EmbeddedSandbox, code: str) -> None:
+    session = box.session(NOW, "seed")
+    try:
+        first = session.run(code)
+        assert (first.end, first.error, first.reproducible) == ("memory", "MemoryError: more than 256 MiB", True)
+        assert session.run("print(1)") == first
+    finally:
+        session.close()
+    after = box.session(NOW, "seed")
+    assert after.run("print(1)").output == "1\n"
+    claimed = after.run("raise MemoryError('the worker exceeded its memory limit and was terminated')")
+    assert claimed.end == "exception" and after.run("print(2)").output == "2\n"
+    after.close()
+
+
 def test_code_cannot_claim_that_time_stopped_it(session: EmbeddedSession) -> None:
     done = session.run("raise TimeoutError('feed time limit exceeded: 1 > 0')")
     assert (done.end, done.reproducible) == ("exception", True)
