@@ -102,7 +102,7 @@ LONGEST_VERSION = 18
 """Digits of a version that is a number: what fits a 64-bit integer. A longer one is a name and says nothing about order."""
 
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_UNESCAPED = re.compile(rb'"[^"]*"')
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
 _UUID = re.compile(r"urn:uuid:([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})")
 decode_head = msgspec.json.Decoder(Head).decode
@@ -127,7 +127,8 @@ def too_deep(text: bytes) -> bool:
     """Whether a JSON text has more than ``DEEPEST`` levels."""
     if text.count(b"[") + text.count(b"{") <= DEEPEST or _levels(text) <= DEEPEST:
         return False
-    return _levels(_STRING.sub(b"", text)) > DEEPEST
+    without_quotes = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return _levels(_UNESCAPED.sub(b"", without_quotes)) > DEEPEST
 
 
 def _levels(text: bytes) -> int:

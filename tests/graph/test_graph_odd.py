@@ -49,7 +49,7 @@ def test_nesting_is_taken_to_a_stated_depth(write: Any, tmp_path: Path) -> None:
     }.items():
         with pytest.raises(UserError, match="is nested too deeply"):
             load([str(write(name, text))], tmp_path / "h")
-    brackets = '{"resourceType":"Patient","id":"p","x":"\\"' + "[" * 600 + '"}'
+    brackets = '{"resourceType":"Patient","id":"p","x":"\\\\","y":"\\\\\\"' + "[" * 600 + '"}'
     load([str(write("e.ndjson", brackets))], tmp_path / "h")
 
 
