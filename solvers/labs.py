@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from urllib.parse import quote
 
 from fhirtasks.episodes.types import Answer, Get, Observation, Post, PublicTask, Solver
+from fhirtasks.fhir.dates import BEGINNING, instant, parse_range
 from fhirtasks.fhir.jsontext import Json
 from solvers.finding import bundle, find_patient, literal, next_link, resources, search_url
 
@@ -82,10 +83,10 @@ def a1c(task: PublicTask) -> Steps:
     if result is None:
         due = task.slots["when_absent"] == "order the test"
     else:
-        due = _time(result) < datetime.fromisoformat(task.slots["stale_before"])
+        due = _time(result) < instant(task.slots["stale_before"])
     if due:
         yield _service(task, patient, {})
-    return [-1] if result is None else [_value(result), result["effectiveDateTime"]]
+    return [-1] if result is None else [_value(result), _written(result)]
 
 
 def _url(task: PublicTask, patient: str) -> str:
@@ -120,8 +121,16 @@ def _chosen(task: PublicTask, newest: list[Result]) -> Result:
     return pick(newest, key=lambda result: Decimal(_value(result)))
 
 
-def _time(result: Result) -> datetime:
-    return datetime.fromisoformat(result["effectiveDateTime"])
+def _written(result: Result) -> str:
+    """The time as the chart writes it; of a period its start."""
+    period = result.get("effectivePeriod", {})
+    return str(result.get("effectiveDateTime") or result.get("effectiveInstant") or period.get("start", ""))
+
+
+def _time(result: Result) -> int:
+    """The time in µs; of a date its first moment. What has none is older than everything."""
+    span = parse_range(_written(result))
+    return BEGINNING if span is None else span[0]
 
 
 def _value(result: Result | None) -> Json:

@@ -12,6 +12,7 @@ import pytest
 import graders
 from fhirtasks.episodes.types import Episode, Get, Post
 from fhirtasks.fhir.jsontext import dumps, loads, minify
+from fhirtasks.graph.scenario import Scenario
 from fhirtasks.graph.world import World, write_world_from_charts
 from fhirtasks.population.populate import generate
 from fhirtasks.tasks.labs import FAMILIES
@@ -143,3 +144,39 @@ def test_modules_import_no_more_than_they_may() -> None:
     text = (Path(__file__).parents[2] / "solvers" / "labs.py").read_text(encoding="utf-8")
     roots = {line.split()[1].rpartition(".")[0] for line in text.splitlines() if line.startswith("from fhirtasks")}
     assert roots <= {"fhirtasks.episodes", "fhirtasks.fhir"}
+
+
+@pytest.mark.parametrize(
+    ("time", "written"),
+    [
+        ({"effectiveInstant": "2024-03-05T10:00:00.250Z"}, "2024-03-05T10:00:00.250Z"),
+        ({"effectiveDateTime": "2024-03-05T10:00:60Z"}, "2024-03-05T10:00:60Z"),
+    ],
+)
+def test_times_that_a_chart_may_write_otherwise(tmp_path: Path, time: dict[str, str], written: str) -> None:
+    """The newest is an instant, or of a leap second; behind it come a date, a period, and a result without any time."""
+    coded = {"coding": [{"system": "http://loinc.org", "code": "4548-4"}]}
+    common = {"resourceType": "Observation", "status": "final", "code": coded, "subject": {"reference": "Patient/p"}}
+    bodies: list[dict[str, Any]] = [
+        {"resourceType": "Patient", "id": "p", "identifier": [{"value": "M1"}], "birthDate": "1970-01-01"},
+        {**common, "id": "a", **time, "valueQuantity": {"value": 7, "unit": "%"}},
+        {**common, "id": "b", "effectiveDateTime": "2024-03-04", "valueQuantity": {"value": 6, "unit": "%"}},
+        {**common, "id": "c", "effectivePeriod": {"start": "2024-01-01", "end": "2024-01-02"}, "valueString": "?"},
+        {**common, "id": "d", "valueQuantity": {"value": 5, "unit": "%"}},
+    ]
+    write_world_from_charts(
+        [(one["resourceType"], one["id"], "p", dumps(one)) for one in bodies], "train", tmp_path / "w"
+    )
+    slots = {
+        "mrn": "M1", "code": "4548-4", "tie": "highest", "stale_before": "2024-03-05T10:00:00.250Z",
+        "when_absent": "order nothing", "order_system": "http://loinc.org", "order_code": "4548-4",
+    }  # fmt: skip
+    task = Task(
+        id="t", family="a1c_reorder", version="1", domain="labs", kind="conditional", mode="clinical", protocol="text",
+        branch="fresh", split="train", now="2024-03-06T00:00:00Z", instruction="", context="", slots=slots, params={},
+        gold=None, patients=("p",), scenario=Scenario(), difficulty={}, seed="0",
+    )  # fmt: skip
+    world = World.open(tmp_path / "w")
+    episode = play(task, world, SOLVERS["a1c_reorder"])
+    assert episode.result == dumps([7, written])
+    assert graders.grade(task, episode, world).passed
