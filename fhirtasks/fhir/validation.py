@@ -253,6 +253,8 @@ def _reference_issues(node: dict[str, Json], path: str, ids: frozenset[Any]) -> 
             yield f"{path}.reference: {_shown(text)} is no reference; write Type/id"
         elif reference.kind == "relative" and reference.type not in RESOURCE_TYPES:
             yield f"{path}.reference: {reference.type!r} is no R4 resource type"
+        elif reference.type is not None and node.get("type", reference.type) != reference.type:
+            yield f"{path}.type: is another than that of the reference, {reference.type}"
 
 
 def _target_issues(node: dict[str, Json], targets: frozenset[str], path: str, owner: dict[str, Json]) -> Iterator[str]:

@@ -6,6 +6,7 @@ Nothing is ever extracted to disk, so names inside archives cannot reach outside
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import tarfile
@@ -147,4 +148,6 @@ def reading(name: str) -> Iterator[None]:
     except (NotImplementedError, RuntimeError) as error:
         raise UserError(f"{name} cannot be unpacked here ({error}); unpack it yourself and load its folder.") from None
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # where the graph is written, not where it is read from
+            raise
         raise UserError(f"{name} cannot be read ({error.strerror or error}).") from None

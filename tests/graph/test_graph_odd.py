@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import tarfile
@@ -130,3 +131,13 @@ def test_every_code_is_found_whatever_stands_between(write: Any, tmp_path: Path)
     load([str(write("a.ndjson", lab, visit))], tmp_path / "g")
     found = rows(tmp_path / "g", "select codes, categories from resource order by id")
     assert found == [(["|a", "s|b"], []), (["|a", "s|b"], ["|a", "s|b"])]
+
+
+def test_a_full_disk_is_not_blamed_on_the_source(write: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("fhirtasks.graph.texts.os.pwrite", full)
+    with pytest.raises(OSError, match="No space left"):
+        load([str(write("a.ndjson", PATIENT))], tmp_path / "g")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.ndjson"]

@@ -142,6 +142,7 @@ def test_valid(resource: dict[str, Any], members: dict[str, Any]) -> None:
         (OBSERVATION, {"subject": {"reference": "Person1/2/3"}}, "Observation.subject.reference"),
         (OBSERVATION, {"subject": {"reference": "#nobody"}}, "Observation.subject.reference"),
         (OBSERVATION, {"subject": {"type": "Patient"}}, "Observation.subject"),
+        (OBSERVATION, {"subject": {"reference": "Patient/1", "type": "Group"}}, "Observation.subject.type"),
         (
             OBSERVATION,
             {"contained": [{"resourceType": "Medication", "id": "m"}], "subject": {"reference": "#m"}},
