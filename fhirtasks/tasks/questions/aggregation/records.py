@@ -55,7 +55,7 @@ QUESTIONS: tuple[Question, ...] = (
         answer_note="Every Observation with the code counts. Answer with type integer; 0 is an answer.",
     ),
     Question(
-        name="total_output", code="G05", category="aggregation", answer="quantity", tables=("observation",),
+        name="total_output", version="2", code="G05", category="aggregation", answer="quantity", tables=("observation",),
         hops=("Observation",), branches=("found", "none"),
         needs="Observation in mL or L",
         candidates="""SELECT patient, code, any_value(display) AS label, unit, day AS t_from,
@@ -75,7 +75,8 @@ QUESTIONS: tuple[Question, ...] = (
             "How much {label}, code {code}, came together between {t_from} (included) and {t_to} (excluded)? In {unit}.",
         ),
         answer_note=(
-            "Answer with type quantity and the unit, rounded to 2 decimals, or with none where there is no such result."
+            "Results with a comparator do not count. Answer with type quantity and the unit, rounded to 2 decimals, or with "
+            "none where there is no such result."
         ),
     ),
     Question(

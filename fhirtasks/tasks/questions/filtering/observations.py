@@ -6,7 +6,7 @@ from fhirtasks.tasks.questions.types import Question
 
 QUESTIONS: tuple[Question, ...] = (
     Question(
-        name="value_ever_beyond", code="F12", category="filtering", answer="boolean", tables=("observation",),
+        name="value_ever_beyond", version="2", code="F12", category="filtering", answer="boolean", tables=("observation",),
         hops=("Observation",), branches=("true", "false"),
         # The limit lies between two neighbouring values of the patient's own, so that it can be crossed either way.
         candidates="""SELECT o.patient, o.code, min(o.display) AS label, o.unit, side, t_from, t_to,
@@ -34,6 +34,6 @@ QUESTIONS: tuple[Question, ...] = (
             "or after {t_from} and before {t_to}?",
             "I need a yes or no. Code {code} ({label}), unit {unit}, from {t_from} until {t_to}: anything {side} {threshold}?",
         ),
-        answer_note="Answer with type boolean.",
+        answer_note="Results with a comparator do not count. Answer with type boolean.",
     ),
 )  # fmt: skip

@@ -144,7 +144,7 @@ QUESTIONS: tuple[Question, ...] = (
         ),
     ),
     Question(
-        name="all_in_range", code="F13", category="filtering", answer="boolean", tables=("observation",),
+        name="all_in_range", version="2", code="F13", category="filtering", answer="boolean", tables=("observation",),
         hops=("Observation",), branches=("true", "false"),
         needs="Observation.referenceRange",
         candidates="""SELECT patient, code, any_value(display) AS label, left(t, 7) || '-01' AS t_from,
@@ -166,7 +166,8 @@ QUESTIONS: tuple[Question, ...] = (
             "Between {t_from} (included) and {t_to} (excluded), was {label}, {code}, normal each time it was measured?",
         ),
         answer_note=(
-            "Use low and high of each result's first reference range; the limits themselves are within. Answer with type boolean."
+            "Use low and high of each result's first reference range; the limits themselves are within; results without both "
+            "limits or with a comparator do not count. Answer with type boolean."
         ),
     ),
 )  # fmt: skip

@@ -6,7 +6,7 @@ from fhirtasks.tasks.questions.types import Question
 
 QUESTIONS: tuple[Question, ...] = (
     Question(
-        name="nth_value", code="D01", category="temporal", answer="quantity", tables=("observation",),
+        name="nth_value", version="2", code="D01", category="temporal", answer="quantity", tables=("observation",),
         hops=("Observation",), branches=("found", "none"),
         candidates="""SELECT patient, code, any_value(display) AS label, unit, place, t_from, t_to
             FROM (SELECT patient, code, display, unit, left(t, 7) AS month FROM observation
@@ -36,6 +36,9 @@ QUESTIONS: tuple[Question, ...] = (
             "{label}, code {code}: which value had the {place} of the results from {t_from} (included) to {t_to} (not "
             "included), in {unit}?",
         ),
-        answer_note="Answer with type quantity and its unit, or with none where there is no such result.",
+        answer_note=(
+            "Results with a comparator do not count. Answer with type quantity and its unit, or with none where there is no such "
+            "result."
+        ),
     ),
 )  # fmt: skip
