@@ -8,7 +8,7 @@ given.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from operator import attrgetter
 from typing import Literal, NamedTuple, TypeAlias
@@ -19,6 +19,7 @@ from fhirtasks.fhir.hapi import pretty
 from fhirtasks.fhir.jsontext import minify
 from fhirtasks.fhir.r4types import RESOURCE_TYPES
 from fhirtasks.fhir.references import identifier_token, parse_reference
+from fhirtasks.graph.edges import PATIENT_PATHS
 from fhirtasks.graph.scenario import Scenario
 from fhirtasks.graph.world import World
 from fhirtasks.service.bundle import CONTENT_TYPE, Response, outcome, resource_text, searchset
@@ -406,7 +407,7 @@ def _version(record: Record) -> str:
 
 
 def _patient_of(type: str, id: str, resource: dict[str, object]) -> str | None:
-    """The compartment of an added resource, by the elements that the graph goes by."""
+    """The compartment of an added resource, by the elements that the graph goes by: its subject, else the one patient named."""
     if type == "Patient":
         return id
     for name in ("subject", "patient", "beneficiary", "individual", "for"):
@@ -420,7 +421,20 @@ def _patient_of(type: str, id: str, resource: dict[str, object]) -> str | None:
                 return reference.id
             if reference.kind == "urn":
                 return text.rpartition(":")[2]
-    return None
+    named = {id for name in PATIENT_PATHS for id in _patients_below(resource.get(name))}
+    return named.pop() if len(named) == 1 else None
+
+
+def _patients_below(node: object) -> Iterator[str]:
+    """The patients whom references below an element name."""
+    if isinstance(node, dict):
+        text = node.get("reference")
+        reference = parse_reference(text) if isinstance(text, str) else None
+        if reference is not None and reference.type == "Patient" and reference.id is not None:
+            yield reference.id
+    if isinstance(node, dict | list):
+        for item in node.values() if isinstance(node, dict) else node:
+            yield from _patients_below(item)
 
 
 def _encodable(text: str) -> bool:

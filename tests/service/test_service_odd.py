@@ -142,3 +142,33 @@ def test_wrapped_base64_is_read_in_one_go(records: World) -> None:
     for data, status in ((lines, 201), (lines + "!", 422), ("QUJD QUJD", 201), ("QUJDQ", 422)):
         body = {"resourceType": "Binary", "contentType": "text/plain", "data": data}
         assert service.request("POST", "Binary", json.dumps(body)).status == status
+
+
+def test_what_is_created_belongs_to_the_patient_that_it_would_belong_to_when_loaded(tmp_path: Path) -> None:
+    agent = [{"who": {"reference": "Practitioner/d"}}]
+    bodies: list[dict[str, Any]] = [
+        {"resourceType": "Provenance", "target": [{"reference": "Patient/p"}], "recorded": NOW, "agent": agent},
+        {
+            "resourceType": "Appointment", "status": "proposed",
+            "participant": [{"status": "accepted", "actor": {"reference": who}} for who in ("Practitioner/d", "Patient/p")],
+        },
+        {
+            "resourceType": "Appointment", "status": "proposed",
+            "participant": [{"status": "accepted", "actor": {"reference": who}} for who in ("Patient/q", "Patient/p")],
+        },
+    ]  # fmt: skip
+    people = [{"resourceType": "Patient", "id": id} for id in ("p", "q")]
+    loaded = [{**body, "id": str(number)} for number, body in enumerate(bodies)]
+    totals = []
+    for name, records in {"before": people, "after": [*people, *loaded]}.items():
+        (tmp_path / name).with_suffix(".ndjson").write_text("\n".join(map(json.dumps, records)))
+        load([str((tmp_path / name).with_suffix(".ndjson"))], tmp_path / name)
+        service = Service(World.open(tmp_path / name), now=NOW, task_id="t")
+        if name == "before":
+            statuses = [service.request("POST", body["resourceType"], json.dumps(body)).status for body in bodies]
+            assert statuses == [201] * 3
+        searches = [
+            service.request("GET", f"{type}?patient=p&_summary=count") for type in ("Provenance", "Appointment")
+        ]
+        totals.append([json.loads(answer.body)["total"] for answer in searches])
+    assert totals == [[1, 1], [1, 1]]
