@@ -9,7 +9,8 @@
 
 An action is a raw assistant message of the task's protocol: plain text, or for tool calls the JSON text that
 ``fhirtasks.episodes.tools.raw_message`` makes. ``info`` has the task's public side, the messages so far, and at the end the verdict
-and every reward component. The reward is 0 until the episode ends; a round limit truncates.
+and every reward component. The reward is 0 until the episode ends; a round limit truncates. Gymnasium's ``AsyncVectorEnv`` wants
+``shared_memory=False`` for texts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import gymnasium
+from gymnasium.error import CustomSpaceError
+from gymnasium.vector.utils import create_shared_memory
 
 from fhirtasks.environments.reward import WEIGHTS
 from fhirtasks.environments.spec import FhirSpec
@@ -52,6 +55,12 @@ class AnyText(gymnasium.spaces.Text):
         if mask is None and probability is None:
             mask = (int(self.np_random.integers(1, 65)), None)
         return super().sample(mask, probability)
+
+
+@create_shared_memory.register(AnyText)
+def _create(space: AnyText, n: int = 1, ctx: Any = None) -> Any:
+    # Gymnasium reads a Text's shared memory only once, before any text stands in it, and so would show empty observations.
+    raise CustomSpaceError("texts do not pass through shared memory")
 
 
 class FhirEnv(gymnasium.Env[str, str]):
@@ -90,7 +99,12 @@ class FhirEnv(gymnasium.Env[str, str]):
         return self._episode.prompt, self._info()
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
-        """Carries out one assistant message. After the last one the observation is what was still said, else empty."""
+        """Carries out one assistant message. After the last one the observation is what was still said, else empty.
+
+        UserError for what is no text, and after the end.
+        """
+        if not isinstance(action, str):
+            raise UserError(f"An action is a text, the raw assistant message; this one is of {type(action).__name__}.")
         if self._episode is None or self._episode.done:
             raise UserError("The episode is over; reset the environment for another one.")
         before = len(self._episode.messages) + 1
@@ -110,6 +124,10 @@ class FhirEnv(gymnasium.Env[str, str]):
         return "\n\n".join(
             f"{one['role']}: {one['content'] or one.get('tool_calls')}" for one in wire(self._episode.messages)
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Where it plays, not what: a world is a connection, so an episode under way stays in its process."""
+        return self.__dict__ | {"_episode": None}
 
     def _info(self) -> dict[str, Any]:
         assert self._episode is not None

@@ -61,12 +61,18 @@ class Source:
         return self.judge(task_id, replay_task(task, self._found.world(task), raws))
 
 
-@cache
 def source(folder: Path, split: str) -> Source:
     """The split of a release folder, opened once per process and closed at its end. UserError for what is no release."""
+    return _source(folder, split, os.getpid())
+
+
+@cache
+def _source(folder: Path, split: str, process: int) -> Source:
+    # A process that was forked opens its own: a DuckDB connection does not work there, since its threads stay behind, and to
+    # close it would wait for them for ever.
     opened = ExitStack()
     found = opened.enter_context(open_tasks(folder, split=split))
-    atexit.register(opened.close)
+    atexit.register(lambda: opened.close() if os.getpid() == process else None)
     return Source(folder, split, found)
 
 

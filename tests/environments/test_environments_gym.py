@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import functools
+import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -85,3 +88,37 @@ def test_spaces_hold_every_script() -> None:
     assert env.action_space.contains("µmol/L ≥ 3 ü 漢") and not env.action_space.contains(3)
     env.action_space.seed(0)
     assert all(env.action_space.contains(env.action_space.sample()) for _ in range(20))
+
+
+def test_vector_environments_play_as_one_does_also_in_processes() -> None:
+    folder = release("text")
+    one = made(folder)
+    prompt, info = one.reset(seed=2)
+    raws = expert_raws(one, info["task_id"])  # the world is open in this process before others are started
+    shown = [prompt, *(one.step(raw)[0] for raw in raws)]
+    makers = [lambda: gymnasium.make(gym.NAME, release=str(folder))] * 2
+    with pytest.raises(ValueError, match="shared_memory=False"):
+        gymnasium.vector.AsyncVectorEnv(makers)
+    in_processes = functools.partial(gymnasium.vector.AsyncVectorEnv, shared_memory=False)
+    for kind in (gymnasium.vector.SyncVectorEnv, in_processes):
+        many = kind(makers)
+        try:
+            found = [many.reset(seed=[2, 2])[0]]
+            for raw in raws:
+                observations, rewards, *_ = many.step((raw, raw))
+                found.append(observations)
+            assert found == [(text, text) for text in shown] and list(rewards) == [1.0, 1.0]
+        finally:
+            many.close()
+
+
+def test_an_environment_is_copied_to_where_it_stands_before_an_episode() -> None:
+    env = made(release("tools"))
+    task = env.reset(seed=3)[1]["task_id"]
+    for copied in (pickle.loads(pickle.dumps(env)), copy.deepcopy(env)):
+        with pytest.raises(UserError, match="reset the environment"):
+            copied.step("")
+        assert copied.reset(seed=3)[1]["task_id"] == task
+    assert env.step(expert_raws(env, task)[0])[0]  # the original goes on
+    with pytest.raises(UserError, match="An action is a text"):
+        env.step(None)
