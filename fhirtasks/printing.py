@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import typer
+
+
+_PIPE = 128 + 13
+"""Exit code where nobody reads on, as shells have it for SIGPIPE."""
 
 
 def progress(message: str) -> None:
@@ -28,7 +33,11 @@ def clear() -> None:
 
 def show(value: Any, as_json: bool, text: Callable[[Any], str]) -> None:
     clear()
-    typer.echo(json.dumps(value, ensure_ascii=False) if as_json else text(value))
+    try:
+        typer.echo(json.dumps(value, ensure_ascii=False) if as_json else text(value))
+    except BrokenPipeError:  # whoever reads has left; typer would exit with 1, which is a verdict
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(_PIPE) from None
 
 
 def load_text(report: dict[str, Any]) -> str:
@@ -134,7 +143,9 @@ def audit_text(report: dict[str, Any]) -> str:
     if report["leaks"] + report["doubts"] > listed:
         lines.append(f"… and {report['leaks'] + report['doubts'] - listed:,} more (--json lists up to 1,000)")
     lines += [f"note: {note}" for note in report["notes"]]
-    lines += [f"not searched: {name} (no text)" for name in report["unsearched"]]
+    lines += [
+        f"not searched: {name} ({'hidden' if name.endswith('/') else 'no text'})" for name in report["unsearched"]
+    ]
     if report["self_test"]:
         lines += _self_test_lines(report["self_test"])
     for shared in report["splits"]:

@@ -6,6 +6,7 @@ import tarfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import IO, Final
 
 from fhirtasks.benchmarks.kinds import opened
@@ -42,17 +43,23 @@ def members(file: IO[bytes]) -> list[str] | None:
 
 
 @contextmanager
-def member(file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
-    """The member of this name of an archive. One of :data:`ERRORS` if it cannot be read."""
+def member(file: IO[bytes], number: int) -> Iterator[IO[bytes]]:
+    """The member of an archive at this place in :func:`members`. One of :data:`ERRORS` if it cannot be read.
+
+    It is not asked for by its name, which another one may have too.
+    """
     head = file.read(4)
     file.seek(0)
     if head in _ZIP:
-        with zipfile.ZipFile(file) as archive, archive.open(name) as found:
-            yield found
+        with zipfile.ZipFile(file) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            with archive.open(entries[number]) as found:
+                yield found
         return
     inner, _ = opened(file)
     with tarfile.open(fileobj=inner, mode="r:") as archive_:
-        entry = archive_.extractfile(name)
+        files = (one for one in archive_ if one.isfile())
+        entry = archive_.extractfile(next(islice(files, number, None)))
         assert entry is not None, "members names files alone"
         with entry:
             yield entry

@@ -12,7 +12,7 @@ import io
 import json
 import lzma
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import IO, Any, Final
 
@@ -26,6 +26,21 @@ LARGEST: Final = 1 << 26
 """Characters of a JSON value, and bytes of a line, from which on it is read as mere text, where that is allowed."""
 _FULL: Final = json.JSONDecoder(parse_float=Decimal)
 _BLANK: Final = " \t\r\n,[\ufeff"
+
+
+def every_pair(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """For ``object_pairs_hook``: an object that keeps every value of a key that occurs twice, as ``key (2)``."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        name, number = key, 1
+        while name in found:
+            number += 1
+            name = f"{key} ({number})"
+        found[name] = value
+    return found
+
+
+_EVERY: Final = json.JSONDecoder(parse_float=Decimal, object_pairs_hook=every_pair)
 
 
 class Heading(dict[str, Any]):
@@ -45,13 +60,14 @@ def rows(
     """The rows of an open file, from its beginning; of ``jsonl`` only the lines that begin in bytes [start, stop).
 
     A row of a table is a dict, one of ``text`` or ``xml`` a text of at most :data:`BLOCK` characters. ``strict``: what
-    is damaged is a UserError that names file, row and reason; else its raw text is given, and of CSV a :class:`Heading`
-    first, so that nothing goes unread. ``encoding`` is that of :func:`~fhirtasks.benchmarks.kinds.encoding_of`.
+    is damaged is a UserError that names file, row and reason; else its raw text is given, of CSV and Arrow a
+    :class:`Heading` first, and of a key that one object has twice both values, so that nothing goes unread.
+    ``encoding`` is that of :func:`~fhirtasks.benchmarks.kinds.encoding_of`.
     """
     if kind == "parquet":
         return _parquet(file, name)
     if kind == "arrow":
-        return _arrow(file, name)
+        return _arrow(file, name, strict)
     if kind == "jsonl":
         return _lines(file, name, strict, start, stop)
     text = io.TextIOWrapper(
@@ -79,12 +95,36 @@ def _parquet(file: IO[bytes], name: str) -> Iterator[Any]:
     try:
         with pq.ParquetFile(file) as table:
             for batch in table.iter_batches(batch_size=256):
-                yield from batch.to_pylist()
+                yield from dicts(batch)
     except (pa.ArrowException, OSError) as error:
         raise damaged(name, error) from None
 
 
-def _arrow(file: IO[bytes], name: str) -> Iterator[Any]:
+def dicts(batch: Any) -> list[dict[str, Any]]:
+    """The rows of a record batch; of columns that share a name all are there, as ``name (2)``."""
+    names = batch.schema.names
+    if len(set(names)) < len(names):
+        batch = batch.rename_columns(list(every_pair((column, None) for column in names)))
+    found: list[dict[str, Any]] = batch.to_pylist()
+    return found
+
+
+def heading(schema: Any) -> Heading:
+    """What an Arrow schema says: the columns' names, and the metadata of the table and of its fields, nested ones too."""
+    metadata = schema.metadata or {}
+    fields = [pair for field in schema for pair in _said_of(field)]
+    return Heading(columns=schema.names, metadata=list(metadata.values()), keys=list(metadata), fields=fields)
+
+
+def _said_of(field: Any) -> Iterator[bytes]:
+    for pair in (field.metadata or {}).items():
+        yield from pair
+    for number in range(field.type.num_fields):
+        if hasattr(field.type, "field"):
+            yield from _said_of(field.type.field(number))
+
+
+def _arrow(file: IO[bytes], name: str, strict: bool) -> Iterator[Any]:
     """Both forms of Arrow files: the stream that ``datasets`` saves, and the file with an index (Feather)."""
     import pyarrow as pa
 
@@ -92,12 +132,16 @@ def _arrow(file: IO[bytes], name: str) -> Iterator[Any]:
         if file.read(6) == b"ARROW1":
             file.seek(0)
             with pa.ipc.open_file(file) as table:
+                if not strict:
+                    yield heading(table.schema)
                 batches: Iterator[Any] = (table.get_batch(number) for number in range(table.num_record_batches))
                 for batch in batches:
                     yield from _sliced(batch)
         else:
             file.seek(0)
             with pa.ipc.open_stream(file) as stream:
+                if not strict:
+                    yield heading(stream.schema)
                 for batch in stream:
                     yield from _sliced(batch)
     except (pa.ArrowException, OSError) as error:
@@ -106,7 +150,7 @@ def _arrow(file: IO[bytes], name: str) -> Iterator[Any]:
 
 def _sliced(batch: Any) -> Iterator[Any]:
     for start in range(0, batch.num_rows, 256):
-        yield from batch.slice(start, 256).to_pylist()
+        yield from dicts(batch.slice(start, 256))
 
 
 def damaged(name: str, error: Exception) -> UserError:
@@ -128,7 +172,7 @@ def _lines(file: IO[bytes], name: str, strict: bool, start: int, stop: int | Non
         if not line.strip():
             continue
         try:
-            yield _value(line)
+            yield _value(line) if strict else _EVERY.decode(line.decode())
         except (ValueError, RecursionError) as error:
             if strict:
                 raise UserError(
@@ -154,11 +198,12 @@ def _value(line: bytes) -> Any:
 def _json(text: IO[str], name: str, strict: bool) -> Iterator[Any]:
     """The elements of a list, or values one after the other; a single object is one row."""
     buffer, place, number, size = "", 0, 0, BLOCK
+    decoder = _FULL if strict else _EVERY
     while True:
         while place < len(buffer) and buffer[place] in _BLANK:
             place += 1
         try:
-            value, end = _FULL.raw_decode(buffer, place)
+            value, end = decoder.raw_decode(buffer, place)
             if end == len(buffer) and buffer[end - 1] not in '}]"':
                 raise json.JSONDecodeError("a number may go on", buffer, end)
             number += 1
@@ -215,7 +260,5 @@ def _csv(text: IO[str], name: str, strict: bool) -> Iterator[Any]:
                 f"{name}, row {number} has {len(cells)} cells, the header {len(names)}; write the file again."
             )
         if cells:
-            yield {
-                **dict(zip(names, cells, strict=False)),
-                **{f"column {n}": cells[n] for n in range(len(names), len(cells))},
-            }
+            columns = [*names, *(f"column {n}" for n in range(len(names), len(cells)))]
+            yield every_pair(zip(columns, cells, strict=False))

@@ -81,11 +81,11 @@ def kind_of(name: str, head: bytes) -> Kind | None:
 
 
 def encoding_of(head: bytes) -> str | None:
-    """The encoding of a text by its first bytes; None for bytes that are no text."""
+    """The encoding of a text by its first bytes; None for bytes that are no text. A stray NUL makes no text unreadable."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
     if b"\x00" in head:
-        return None
+        return _with_nuls(head)
     try:
         head.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -93,6 +93,20 @@ def encoding_of(head: bytes) -> str | None:
         printable = sum(byte >= 0x20 or byte in b"\t\r\n" for byte in head)
         return "utf-8-sig" if cut else "cp1252" if printable > 0.99 * len(head) else None
     return "utf-8-sig"
+
+
+def _with_nuls(head: bytes) -> str | None:
+    """The encoding of bytes with NULs: UTF-16 without a mark, or UTF-8 with a few; None for bytes that are no text."""
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    for encoding, most, least in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
+        if most > 0.4 * (len(head) // 2) and least < 0.01 * len(head):
+            text = head[: len(head) // 2 * 2].decode(encoding, "replace")
+            if sum(letter.isprintable() or letter in "\t\r\n" for letter in text) > 0.99 * len(text):
+                return encoding
+    controls = sum(byte < 0x20 and byte not in b"\t\r\n" for byte in head)
+    if controls > max(1, len(head) // 500):
+        return None
+    return encoding_of(head.replace(b"\x00", b""))
 
 
 def _is_json(line: str) -> bool:

@@ -25,7 +25,7 @@ from fhirtasks.leakage.keyed import open_sealed
 from fhirtasks.leakage.matcher import Matcher
 from fhirtasks.leakage.ngrams import common_phrases
 from fhirtasks.leakage.policy import read_policy
-from fhirtasks.leakage.reading import Dataset, Part, find_parts, open_file, part_rows
+from fhirtasks.leakage.reading import Dataset, Part, find_parts, keyed, open_file, part_rows
 from fhirtasks.leakage.report import AuditReport
 from fhirtasks.leakage.search import Job, Outcome, bound, close_finders, open_finders, placed, search
 from fhirtasks.leakage.selftest import CLEAN, EACH, Finder, measure
@@ -121,7 +121,7 @@ def audit(
 def _sample(parts: Sequence[Part]) -> list[Row]:
     """Rows from all over the dataset, about as many of each config and split."""
     groups: dict[tuple[str, str], list[Part]] = {}
-    for part in parts:
+    for part in (part for part in parts if not part.said):
         groups.setdefault((part.config, part.split), []).append(part)
     each = max(1, SAMPLED // len(groups))
     sampled: list[Row] = []
@@ -136,7 +136,7 @@ def _sample(parts: Sequence[Part]) -> list[Row]:
 def _named(row: Any, part: Part) -> Row:
     """A row's texts as the self-test takes them: prose named by its file, and of a huge row the beginning."""
     texts, left = [], LARGEST
-    for place, text in row_texts(row):
+    for place, text in row_texts(row, keys=keyed(part)):
         texts.append((part.name if part.prose else place or part.name, text[:left]))
         left -= len(text)
         if left <= 0:
@@ -157,7 +157,7 @@ def _shared(dataset: str | Path, found: Dataset) -> tuple[Overlap, ...]:
     """What two splits share, where the dataset is laid out as a release of ours."""
     if not _is_release(found.parts):
         return ()
-    files = {part.name: part for part in found.parts if part.kind == "parquet" and not part.member}
+    files = {part.name: part for part in found.parts if part.kind == "parquet" and part.member is None}
     shards = [Shard(name, partial(open_file, part.path, part.commit, name)) for name, part in sorted(files.items())]
     return tuple(shared(shards, str(dataset)))
 

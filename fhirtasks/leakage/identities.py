@@ -18,6 +18,9 @@ LEAST_DIGITS: Final = 5
 """Digits that must be left where leading zeros are taken off."""
 LONG_NUMBER: Final = 8
 """Digits from which on an identifier with all its letters as digits is still taken for it."""
+GAP, WIDE_GAP = 3, 12
+"""Characters between two of an identifier's, and of one that is rare: it has letters and :data:`RARE` digits or more."""
+RARE: Final = 6
 CONTEXT: Final = 40
 """Characters before a short number in which a word must say that it is an identifier."""
 NEAR: Final = 120
@@ -188,9 +191,11 @@ def _held_together(row: Row, start: int, end: int) -> bool:
     """Whether what stands between an identifier's characters can be a disguise rather than another text."""
     gaps = row.gaps(start, end)
     parted = [gap for gap in gaps if gap]
-    if any(len(gap) > 3 for gap in parted):
+    here = row.squeezed[start:end]
+    rare = sum(letter in b"0123456789" for letter in here) >= RARE and not here.isdigit()
+    if any(len(gap) > (WIDE_GAP if rare else GAP) for gap in parted):
         return False
-    if not parted or not row.squeezed[start:end].isdigit():
+    if not parted or not here.isdigit():
         return True
     # Digits beside digits are common in tables and times: digits alone may be parted twice at most, or all of them.
     # Each digit apart, blanks around the number's own hyphens included, is one way of parting it.
@@ -198,4 +203,4 @@ def _held_together(row: Row, start: int, end: int) -> bool:
     odd = any(len(gap) > 1 or gap in b",;\"'[]{}" for gap in parted) or 2 < len(parted) < len(gaps)
     if odd and not apart:
         return False
-    return re.fullmatch(rb"(?:19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", row.squeezed[start:end]) is None
+    return re.fullmatch(rb"(?:19|20|21)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", here) is None

@@ -16,12 +16,13 @@ from fhirtasks.leakage.holdouts import Holdouts
 from fhirtasks.leakage.identities import address, identifier, phone
 from fhirtasks.leakage.neardup import NearDuplicates
 from fhirtasks.leakage.ngrams import own_phrases, rarity_of, text_probe, texts_of
+from fhirtasks.leakage.numerals import NEEDLES
 from fhirtasks.leakage.parameters import Cases, case_probe, cases_of, row_values
 from fhirtasks.leakage.people import person
 from fhirtasks.leakage.policy import Policy
 from fhirtasks.leakage.probes import MATCHERS, Found, Probe, label, labels
 from fhirtasks.leakage.row import Row
-from fhirtasks.leakage.views import SPELT_NEEDLES, spelt
+from fhirtasks.leakage.views import spelt
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class Matcher:
             [(label(item.source, item.id), text) for item in holdouts.items for text in item.resources], self.policy
         )
         self._spelt, self._chart = Probe("", _nothing), Probe("", _nothing)
-        self._spelt.needles = dict.fromkeys(SPELT_NEEDLES, 0)
+        self._spelt.needles = dict.fromkeys(NEEDLES, 0)
         self._chart.needles = dict.fromkeys(self._charts.needles, 0)
         by_needle: dict[bytes, list[tuple[Probe, int]]] = {}
         for probe in (*(one for one in found if one is not None), self._spelt, self._chart):

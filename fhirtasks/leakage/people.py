@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from calendar import month_abbr, month_name
 from datetime import date
 from itertools import pairwise
 from typing import Final
 
-from fhirtasks.leakage.folding import name_words, squeeze
+from fhirtasks.leakage.folding import name_words, squeeze, squeezed
 from fhirtasks.leakage.policy import Policy
 from fhirtasks.leakage.probes import Found, Probe
 from fhirtasks.leakage.row import Row
@@ -32,6 +33,8 @@ _SHORT_DATE: Final = re.compile(rb"(?<![\d.])(\d{1,2})[-/. ](\d{1,2})[-/. ](\d\d
 _SUFFIXES: Final = {1: "st", 2: "nd", 3: "rd", 21: "st", 22: "nd", 23: "rd", 31: "st"}
 _MONTHS: Final = {number: sorted({month_abbr[number].lower(), month_name[number].lower()}) for number in range(1, 13)}
 _MONTHS[9] = [*_MONTHS[9], "sept"]
+_TWO_LETTERS: Final = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ø": "oe", "å": "aa"})
+_CLOCK: Final = re.compile(rb"(?:[01]\d|2[0-3])[0-5]\d(?:[0-5]\d)?(?!\d)")
 _LEET: Final = (
     bytes.maketrans(b"01345789@$!|+", b"oleastbgasilt"),
     bytes.maketrans(b"01345789@$!|+", b"oieastbgasilt"),
@@ -44,7 +47,7 @@ def person(item: str, who: Person, policy: Policy) -> Probe | None:
     full = [word for word in name if len(word) > 1]
     if len(full) < 2:
         return None
-    given, family = full[0], full[-1]
+    names = [(given, family) for given in _spellings(who.name, full[0]) for family in _spellings(who.name, full[-1])]
     gap = policy.whole("person", "gap")
     forms = date_forms(who.birth_date)
 
@@ -52,18 +55,30 @@ def person(item: str, who: Person, policy: Policy) -> Probe | None:
         if form == NAME:
             near = (start, end) if _short_date(row, start, end, who.birth_date) and row.ends(start, end) else None
         elif _is_date(row, start, end, forms[form][1], forms[form][2]):
-            near = _name(row, given, family, gap, start)
+            near = next((near for name in names if (near := _name(row, *name, gap, start)) is not None), None)
         else:
             near = None
         return None if near is None else Found("person", *near, f"{who.name}, {who.birth_date.isoformat()}")
 
     probe = Probe(
-        f"{who.name}, {who.birth_date.isoformat()} ({item})", look, {given + family: NAME, family + given: NAME}
+        f"{who.name}, {who.birth_date.isoformat()} ({item})",
+        look,
+        {whole: NAME for given, family in names for whole in (given + family, family + given)},
     )
     for number, (needle, _, _) in enumerate(forms):
         if len(needle) >= SHORTEST:
             probe.needles.setdefault(needle, number)
     return probe
+
+
+def _spellings(name: str, word: bytes) -> list[bytes]:
+    """A word of a name, and how else it is written where an umlaut is one letter or two (``Müller``, ``Mueller``)."""
+    found = [word]
+    for part in re.split(r"\W+", unicodedata.normalize("NFC", name.lower())):
+        if squeezed(part).encode() == word:
+            found.append(squeezed(part.translate(_TWO_LETTERS)).encode())
+    found += [word.replace(two, two[:1]) for two in (b"ae", b"oe", b"ue") if len(word) > 4]
+    return list(dict.fromkeys(found))
 
 
 def date_forms(day: date) -> list[tuple[bytes, tuple[int, ...], bool]]:
@@ -81,7 +96,7 @@ def date_forms(day: date) -> list[tuple[bytes, tuple[int, ...], bool]]:
     for m, d in ((f"{month:02d}", f"{number:02d}"), (str(month), str(number)), (f"{month:02d}", str(number)),
                  (str(month), f"{number:02d}")):  # fmt: skip
         parted = len(m) + len(d) < 4
-        for written in ((year, m, d), (m, d, year), (d, m, year)):
+        for written in ((year, m, d), (m, d, year), (d, m, year), *([(year, d, m)] if number > 12 else [])):
             add(written, parted)
         for written in ((m, d, year[2:]), (d, m, year[2:]), (year[2:], m, d)):
             add(written, True)
@@ -89,7 +104,7 @@ def date_forms(day: date) -> list[tuple[bytes, tuple[int, ...], bool]]:
     for name in _MONTHS[month]:
         for d in {str(number), f"{number:02d}", f"{number}{suffix}", f"{number}th"}:
             for y in (year, year[2:]):
-                for order in ((d, name, y), (name, d, y), (d, "of", name, y), (y, name, d)):
+                for order in ((d, name, y), (name, d, y), (d, "of", name, y), (d, "dayof", name, y), (y, name, d)):
                     add(order, len(y) < 4)
     return [(needle.encode(), *rest) for needle, rest in forms.items()]
 
@@ -98,7 +113,7 @@ def _is_date(row: Row, start: int, end: int, lengths: tuple[int, ...], parted: b
     near = row.near(start, end)
     if near is not None:
         before, here, after = near
-        if before.isdigit() or after.isdigit():
+        if before.isdigit() or (after.isdigit() and not (len(here) == 8 and _CLOCK.match(row.after(end)))):
             return False
         if len(here) == end - start:
             return not parted

@@ -6,8 +6,9 @@ Nothing is taken from what a dataset says of itself: all its files are read, whi
 from __future__ import annotations
 
 import io
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -16,7 +17,7 @@ from typing import IO, Any, Final
 
 from fhirtasks.benchmarks import archives
 from fhirtasks.benchmarks.archives import members
-from fhirtasks.benchmarks.files import Heading, damaged, rows
+from fhirtasks.benchmarks.files import damaged, dicts, heading, rows
 from fhirtasks.benchmarks.hub import is_hub, parse, unreachable
 from fhirtasks.benchmarks.kinds import Kind, encoding_of, is_packed, kind_of, opened
 from fhirtasks.errors import UserError
@@ -28,6 +29,8 @@ STRIPES: Final = 8
 STRIPE: Final = 4_000
 """Rows of a row group that make a part."""
 BATCH: Final = 128
+NAMES: Final = "(names of files)"
+"""What the part is called that holds the names of all files, members of archives and hidden folders."""
 _NUMBERED: Final = re.compile(r"(?:[-_.]\d+(?:-of-\d+)?)+$")
 
 
@@ -36,8 +39,8 @@ class Part:
     """Rows of one file. ``group`` is a row group of Parquet, [start, stop) its rows; of JSON lines they are bytes.
 
     ``path`` is a local path, or one of Hugging Face's file system if ``commit`` is given; ``name`` is relative to the
-    dataset, ``member`` the file's name in the archive that ``path`` is, empty for a file of its own. ``prose`` (a card, a
-    script, a manifest) has neither config nor split nor rows.
+    dataset, ``member`` the file's number in the archive that ``path`` is, None for a file of its own. ``prose`` (a card, a
+    script, a manifest) has neither config nor split nor rows. ``said`` are texts that stand in no file.
     """
 
     path: str
@@ -51,12 +54,16 @@ class Part:
     group: int | None = None
     start: int = 0
     stop: int | None = None
-    member: str = ""
+    member: int | None = None
+    said: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """The parts of a dataset, its files that hold no text (``unsearched``), and the commit it was read at."""
+    """The parts of a dataset, what was not searched, and the commit it was read at.
+
+    ``unsearched`` are the names of files that hold no text, and of hidden folders, which end with a slash.
+    """
 
     parts: tuple[Part, ...]
     unsearched: tuple[str, ...]
@@ -67,9 +74,9 @@ def find_parts(dataset: str | Path) -> Dataset:
     """Every file of a folder, a single file, or a Hub dataset ``org/name[@revision]``. UserError if there is none."""
     if is_hub(dataset):
         return _on_hub(str(dataset))
-    path = Path(dataset)
+    path, hidden = Path(dataset), list[str]()
     if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file() and not _hidden(file.relative_to(path)))
+        files, hidden = _below(path)
         named = [(str(file), file.relative_to(path).as_posix()) for file in files]
     elif path.is_file():
         named = [(str(path), path.name)]
@@ -77,11 +84,25 @@ def find_parts(dataset: str | Path) -> Dataset:
         raise UserError(
             f"There is no folder or file {dataset}; give a dataset's folder or file, or org/name on the Hub."
         )
-    return _dataset(named, None, dataset)
+    return _dataset(named, None, dataset, hidden)
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts[:-1])
+def _below(folder: Path) -> tuple[list[Path], list[str]]:
+    """All files below a folder, through links to folders too, and the names of hidden folders, which are left out."""
+    files: list[Path] = []
+    hidden: list[str] = []
+    seen = set()
+    for place, folders, names in os.walk(folder, followlinks=True):
+        here = Path(place)
+        real = os.path.realpath(place)
+        if real in seen:  # a link back to where we were
+            folders.clear()
+            continue
+        seen.add(real)
+        hidden += [f"{(here / name).relative_to(folder).as_posix()}/" for name in folders if name.startswith(".")]
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        files += [here / name for name in names if (here / name).is_file()]
+    return sorted(files), sorted(hidden)
 
 
 def _on_hub(dataset: str) -> Dataset:
@@ -98,38 +119,43 @@ def _on_hub(dataset: str) -> Dataset:
     return _dataset([(f"datasets/{repository}/{name}", name) for name in names], commit, dataset)
 
 
-def _dataset(named: list[tuple[str, str]], commit: str | None, dataset: str | Path) -> Dataset:
+def _dataset(
+    named: list[tuple[str, str]], commit: str | None, dataset: str | Path, hidden: Sequence[str] = ()
+) -> Dataset:
     parts: list[Part] = []
-    unsearched: list[str] = []
+    names: list[str] = []
+    unsearched = list(hidden)
     for path, name in named:
-        for member in _members(path, name, commit):
-            found = _parts(path, f"{name}/{member}" if member else name, commit, member)
+        inner = _members(path, name, commit)
+        for number, whole in enumerate([name] if inner is None else [f"{name}/{member}" for member in inner]):
+            found = _parts(path, whole, commit, None if inner is None else number)
             parts += found
+            names.append(whole)
             if found is _NOTHING:
-                unsearched.append(f"{name}/{member}" if member else name)
+                unsearched.append(whole)
     if not parts:
         raise UserError(
             f"{dataset} holds no rows and no text; give a dataset with Parquet, Arrow, JSON, CSV or text files."
         )
+    parts.append(Part("", NAMES, "", "", "text", prose=True, said=(*names, *hidden)))
     return Dataset(tuple(parts), tuple(unsearched), commit)
 
 
 _NOTHING: Final[list[Part]] = []
 
 
-def _members(path: str, name: str, commit: str | None) -> list[str]:
-    """The names of an archive's members; one empty name for any other file."""
+def _members(path: str, name: str, commit: str | None) -> list[str] | None:
+    """The names of an archive's members; None for any other file."""
     with open_file(path, commit, name) as raw:
         try:
-            found = members(raw)
+            return members(raw)
         except archives.ERRORS as error:
             raise damaged(name, error) from None
         except Exception:  # a damaged packing is told of where the file is read
-            found = None
-    return [""] if found is None else found
+            return None
 
 
-def _parts(path: str, name: str, commit: str | None, member: str) -> list[Part]:
+def _parts(path: str, name: str, commit: str | None, member: int | None) -> list[Part]:
     with open_file(path, commit, name, member) as raw:
         packed = is_packed(raw.read(6))
         raw.seek(0)
@@ -143,7 +169,7 @@ def _parts(path: str, name: str, commit: str | None, member: str) -> list[Part]:
         prose = kind in ("text", "xml") or (name.endswith(".json") and head.lstrip()[:1] == b"{")
         config, split = ("", "") if prose else _config_and_split(name)
         whole = Part(path, name, config, split, kind, prose, encoding, commit, member=member)
-        if packed or member or (commit is not None and kind != "parquet"):
+        if packed or member is not None or (commit is not None and kind != "parquet"):
             return [whole]
         if kind == "parquet":
             return _groups(whole, file)
@@ -186,9 +212,9 @@ def _config_and_split(name: str) -> tuple[str, str]:
 
 
 @contextmanager
-def open_file(path: str, commit: str | None, name: str, member: str = "") -> Iterator[IO[bytes]]:
+def open_file(path: str, commit: str | None, name: str, member: int | None = None) -> Iterator[IO[bytes]]:
     """A file of this machine, or of the Hub at a commit, or the member of such an archive; UserError if it cannot be read."""
-    if member:
+    if member is not None:
         with open_file(path, commit, name) as archive:
             try:
                 with archives.member(archive, member) as inner:
@@ -214,8 +240,16 @@ def open_file(path: str, commit: str | None, name: str, member: str = "") -> Ite
         raise unreachable(name, error) from None
 
 
+def keyed(part: Part) -> bool:
+    """Whether each row has keys of its own; those of a table's rows are its columns, which its heading names."""
+    return part.kind in ("json", "jsonl")
+
+
 def part_rows(part: Part) -> Iterator[Any]:
     """The rows of a part: dicts of tables, values of JSON, pieces of text."""
+    if part.said:
+        yield from part.said
+        return
     with open_file(part.path, part.commit, part.name, part.member) as raw:
         if part.kind == "parquet" and part.stop is not None:
             yield from _stripe(part, raw)
@@ -238,15 +272,14 @@ def _stripe(part: Part, raw: IO[bytes]) -> Iterator[Any]:
     try:
         with pq.ParquetFile(raw) as table:
             if not part.group and not part.start:
-                metadata = (table.schema_arrow.metadata or {}).values()
-                yield Heading(columns=table.schema_arrow.names, metadata=list(metadata))
+                yield heading(table.schema_arrow)
             if part.group is None:
                 return
             seen = 0
             for batch in table.iter_batches(batch_size=BATCH, row_groups=[part.group]):
                 first, seen = seen, seen + batch.num_rows
                 if seen > part.start:
-                    yield from batch.slice(max(0, part.start - first), stop - max(first, part.start)).to_pylist()
+                    yield from dicts(batch.slice(max(0, part.start - first), stop - max(first, part.start)))
                 if seen >= stop:
                     return
     except (pa.ArrowException, OSError) as error:

@@ -68,9 +68,9 @@ class Row:
         return view.ascii[max(0, place - 16) : place]
 
     def after(self, end: int) -> bytes:
-        """The up to 4 characters after the last one before the offset ``end``, in its own text."""
+        """The up to 8 characters after the last one before the offset ``end``, in its own text."""
         view, place = self.at(end - 1)
-        return view.ascii[place + 1 : place + 5]
+        return view.ascii[place + 1 : place + 9]
 
     def gaps(self, start: int, end: int) -> list[bytes]:
         """What stands between each two of the characters [start, end); nothing where one text ends and the next begins."""

@@ -12,7 +12,7 @@ from typing import Final
 from fhirtasks.benchmarks.files import Heading
 from fhirtasks.leakage.keyed import open_sealed
 from fhirtasks.leakage.matcher import Match, Matcher
-from fhirtasks.leakage.reading import Part, part_rows
+from fhirtasks.leakage.reading import Part, keyed, part_rows
 from fhirtasks.leakage.report import Finding
 from fhirtasks.leakage.selftest import Finder
 from fhirtasks.leakage.texts import row_texts
@@ -53,7 +53,7 @@ def search(job: Job) -> Outcome:
     outcome = Outcome(job.number)
     for row in part_rows(job.part):
         beside = isinstance(row, Heading)
-        texts = row_texts(row)
+        texts = row_texts(row, keys=keyed(job.part))
         strings = [text for _, text in texts]
         before = outcome.leaks
         for finder in finders:
@@ -67,7 +67,7 @@ def search(job: Job) -> Outcome:
                     number = None if job.part.prose or beside else outcome.rows
                     outcome.findings.append(_finding(job.part, number, texts, match))
         outcome.leaking += outcome.leaks > before
-        outcome.characters += sum(map(len, strings))
+        outcome.characters += 0 if job.part.said else sum(map(len, strings))
         outcome.rows += not (job.part.prose or beside)
     return outcome
 

@@ -14,19 +14,39 @@ from fhirtasks.fhir.jsontext import dumps
 _ROLES: Final = frozenset(("system", "user", "assistant", "tool", "developer", "human", "gpt"))
 
 
-def row_texts(row: Any) -> list[tuple[str, str]]:
+_ASIDE: Final = frozenset(
+    ("id", "type", "name", "tool_call_id", "call_id", "index", "weight", "train", "loss", "finish_reason", "timestamp",
+     "status")
+)  # fmt: skip
+"""Members of a message, and of the calls in it, that say nothing in the conversation."""
+_INNER: Final = frozenset(("content", "tool_calls", "function_call", "function"))
+"""Members of a message that have such members of their own."""
+
+
+def row_texts(row: Any, *, keys: bool = False) -> list[tuple[str, str]]:
     """Every text of a row with its place: ``messages[2].content``, ``raw``; numbers and dates as one would write them.
 
-    A FHIR resource that is an object is one text, its JSON, because charts are known by whole resources. Names of roles are
-    left out, so that a message's text and the next one's are neighbours. A key that has a digit in it is a text too: it
-    may be a record number.
+    A FHIR resource that is an object is one text, its JSON, because charts are known by whole resources. What is said in
+    messages that follow each other is neighbours: names of roles are left out, and ids, types and names of tools stand
+    after all that is said. So do keys that may be somebody's: with a digit or white space in them. ``keys`` counts those
+    of the row itself too, which in tables are the names of columns.
     """
     found: list[tuple[str, str]] = []
-    _collect(found, "", row)
-    return found
+    later: list[tuple[str, str]] = []
+    _collect(found, later, "", row, keys=keys)
+    return found + later
 
 
-def _collect(found: list[tuple[str, str]], place: str, value: Any) -> None:
+def _collect(
+    found: list[tuple[str, str]],
+    later: list[tuple[str, str]],
+    place: str,
+    value: Any,
+    *,
+    keys: bool = True,
+    message: bool = False,
+) -> None:
+    """``later`` takes what is no neighbour of the texts around it; ``message`` says that the value belongs to a message."""
     if isinstance(value, str):
         if value and value not in _ROLES and not value.isspace():
             found.append((place, value))
@@ -34,14 +54,16 @@ def _collect(found: list[tuple[str, str]], place: str, value: Any) -> None:
         if isinstance(value.get("resourceType"), str):
             found.append((place or "resource", dumps(_told(value))))
             return
+        said = message or "role" in value or ("from" in value and "value" in value)
         for key, item in value.items():
             inner = f"{place}.{key}" if place else str(key)
-            if type(key) is str and place and not key.isalpha() and any(letter.isdigit() for letter in key):
-                found.append((f"{inner} (key)", key))
-            _collect(found, inner, item)
+            if keys and type(key) is str and not key.isalpha() and any(one.isdigit() or one.isspace() for one in key):
+                later.append((f"{inner} (key)", key))
+            aside = said and key in _ASIDE
+            _collect(later if aside else found, later, inner, item, message=said and key in _INNER)
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            _collect(found, f"{place}[{number}]", item)
+            _collect(found, later, f"{place}[{number}]", item, message=message)
     elif value is None or isinstance(value, bool):
         return
     elif isinstance(value, bytes):
@@ -51,7 +73,7 @@ def _collect(found: list[tuple[str, str]], place: str, value: Any) -> None:
     elif isinstance(value, datetime | date | time):
         found.append((place, value.isoformat()))
     elif isinstance(value, Mapping):
-        _collect(found, place, dict(value))
+        _collect(found, later, place, dict(value), keys=keys, message=message)
     elif isinstance(value, Decimal):
         found.append((place, format(value, "f") if value.is_finite() else str(value)))
     elif not isinstance(value, timedelta):

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 
 from fhirtasks.leakage.folding import squeeze
 from fhirtasks.leakage.lookalikes import from_plain, plain, plain_places
+from fhirtasks.leakage.numerals import NUMBERS, digits
 
 DEPTH: Final = 3
 """How many disguises may lie one in the other."""
@@ -26,29 +27,24 @@ RUN: Final = 1 << 16
 """Characters before a marked place that are still looked at as part of its run."""
 SHORTEST: Final = 10
 """Characters that a run of base64 needs to be looked at: seven of what it says. Of hex it is twelve, for six."""
-LINES: Final = (64, 76)
-"""Characters of a line where base64 is written in lines."""
+LINE: Final = 16
+"""Characters that a line of base64 has at least, where it is written in lines of one length."""
 
 _ESCAPE: Final = re.compile(
     r"(?<!\\)\\++(?:u(d[89ab][0-9a-f]{2})\\+u(d[c-f][0-9a-f]{2})|u([0-9a-f]{4})|u\{([0-9a-f]{1,6})\}|x([0-9a-f]{2})|[nrtbf])",
     re.IGNORECASE,
 )
-_ENTITY: Final = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z]{2,24});")
+_ENTITY: Final = re.compile(r"&(?:#\d{1,7};?|#[xX][0-9a-fA-F]{1,6};?|[A-Za-z]{2,24};)")
+_TAGS: Final = re.compile(r"(?<=[0-9A-Za-z])(?:\s*</?[A-Za-z][^<>]{0,200}>\s*)+(?=[0-9A-Za-z])")
+_TWICE_UTF8: Final = re.compile(
+    "[\u00c2-\u00c5][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
+)
+"""A Latin letter of two bytes in UTF-8, read as if each were a character of Windows-1252."""
 _PERCENT: Final = re.compile(r"%[0-9A-Fa-f]{2}")
 _EDGES: Final = " \t\r\n\"'<>"
 _EDGE: Final = re.compile(r"[\s\"'<>]|\Z")
-_NUMBERS: Final = {
-    "zero": "0", "oh": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
-    "eight": "8", "nine": "9",
-}  # fmt: skip
-_SPELT: Final = re.compile(
-    rf"({'|'.join(_NUMBERS)})(?![a-wyz])([\W_]{{1,6}}(?=(?:{'|'.join(_NUMBERS)})(?![a-wyz])))?", re.IGNORECASE
-)
 _BASE64: Final = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 _RUN: Final = re.compile(rb"[A-Za-z0-9+/_-]*")
-_LINES: Final = re.compile(
-    rb"((?:[ \r\n]{1,2}[A-Za-z0-9+/_-]{64,76}(?![A-Za-z0-9+/_=-]))*)((?:[ \r\n]{1,2}[A-Za-z0-9+/_-]{1,76})?)"
-)
 _MARKS: Final = bytes(
     (byte in b"IJKLMNOPQRSTUVWXYZabcdef")
     | (byte in b"CDEFGHSTUVWXijklmnyz0123") << 1
@@ -61,9 +57,6 @@ _MARKS: Final = bytes(
 _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
 _PRINTED: Final = bytes([*range(32, 127), 9, 10, 13])
 _ALNUM: Final = bytes(byte < 128 and bytes([byte]).isalnum() for byte in range(256))
-
-SPELT_NEEDLES: Final = tuple((one + two + three).encode() for one in _NUMBERS for two in _NUMBERS for three in _NUMBERS)
-"""Three digits in words with nothing between: what calls for :func:`spelt`."""
 
 
 class View:
@@ -129,18 +122,23 @@ def further_views(views: Sequence[View], depth: int = DEPTH) -> list[View]:
 
 
 def spelt(view: View) -> View | None:
-    """The view with digits in words as digits (``six, five-three`` -> ``6-5-3``); None where there are none."""
-    content, pieces = _replaced(view.content, _SPELT, _digit)
+    """The view with numbers in words as digits; None where there are none."""
+    content, pieces = _replaced(view.content, NUMBERS, digits)
     return None if pieces is None else View(view.text, content, _through(view, pieces))
 
 
 def _decoded(view: View, runs: list[tuple[int, int, str]]) -> Iterator[tuple[str, list[tuple[int, int, int, bool]]]]:
-    """What a view says in percent codes, in entities, and in its ``runs`` of base64 and hex."""
+    """What a view says in percent codes, in entities, across tags, in UTF-8 read wrongly, and in its ``runs`` of base64 and hex."""
     text = view.content
     if "%" in text:
         yield from _joined(list(_percent(text)))
-    if "&" in text and ";" in text:
-        content, pieces = _replaced(text, _ENTITY, lambda match: html.unescape(match.group()))
+    for sign, pattern, decode in _MARKED:
+        if sign in text:
+            content, pieces = _replaced(text, pattern, decode)
+            if pieces is not None:
+                yield content, pieces
+    if not text.isascii():
+        content, pieces = _replaced(text, _TWICE_UTF8, _once)
         if pieces is not None:
             yield content, pieces
     if runs:
@@ -179,12 +177,12 @@ def _coded(views: Sequence[View]) -> Iterator[tuple[int, tuple[int, int, str]]]:
         start, last = _run_around(whole, max(begin, last), place)
         run = whole[start:last]
         said = _uncoded(run)
-        if len(run) in LINES and (further := _LINES.match(whole, last)) is not None:
+        if len(run) >= LINE and (further := _lines(len(run)).match(whole, last)) is not None and further.group():
             # What follows the last line may belong to it or be the next word, so it is read both ways.
             lines = run + b"".join(further[1].split())
             ways = [_uncoded(lines), _uncoded(lines + further[2].strip())]
             if any(ways):
-                said, last = "\n".join(way for way in ways if way), further.end()
+                said, last = "\n".join(way for way in ways if way), further.end(1)
         if said is not None:
             yield number, (start - begin, last - begin, said)
 
@@ -200,6 +198,23 @@ def _run_around(text: bytes, begin: int, place: int) -> tuple[int, int]:
             break
     after = _RUN.match(text, place)
     return start, after.end() if after else place
+
+
+@lru_cache(maxsize=1 << 10)
+def _lines(length: int) -> re.Pattern[bytes]:
+    """Further lines of base64 after one of a length: as long ones, and then what may be the last."""
+    return re.compile(
+        rb"((?:[ \r\n\t>|]{1,6}[A-Za-z0-9+/_-]{%d}(?![A-Za-z0-9+/_=-]))*)"
+        rb"((?:[ \r\n\t>|]{1,6}[A-Za-z0-9+/_-]{1,%d}(?![A-Za-z0-9+/_-]))?)" % (length, length)
+    )
+
+
+def _once(match: re.Match[str]) -> str:
+    """The letter that two characters are, if their bytes are UTF-8."""
+    data = b"".join(
+        bytes((ord(one),)) if ord(one) < 0x100 else one.encode("cp1252", "replace") for one in match.group()
+    )
+    return data.decode("utf-8", "replace")
 
 
 def _percent(text: str) -> Iterator[tuple[int, int, str]]:
@@ -270,11 +285,6 @@ def _unescaped(match: re.Match[str]) -> str:
     return chr(number) if number < 0x110000 else " "
 
 
-def _digit(match: re.Match[str]) -> str:
-    between = match[2] or ""
-    return _NUMBERS[match[1].lower()] + (between if len(between) < 2 else "-")
-
-
 def _unquoted(text: str) -> str:
     for _ in range(DEPTH):
         decoded = unquote(text, errors="replace")
@@ -323,3 +333,8 @@ def _is_text(data: bytes) -> bool:
 
 
 _STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+_MARKED: Final[tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], str]], ...]] = (
+    ("&", _ENTITY, lambda match: html.unescape(match.group())),
+    ("<", _TAGS, lambda match: "|"),
+)
+"""A sign without which there is nothing to replace, what is replaced, and by what."""
