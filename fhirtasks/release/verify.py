@@ -23,6 +23,7 @@ from fhirtasks.release.derived import check_documents, check_lengths, draw_again
 from fhirtasks.release.derived import jobs as drawing_jobs
 from fhirtasks.release.features import NOTHING
 from fhirtasks.release.lengths import token_counter, tokenizer_digest
+from fhirtasks.release.listed import check_listed
 from fhirtasks.release.manifest import NAME, file_failures, read_manifest
 from fhirtasks.release.processes import close_worlds, open_world, runner
 from fhirtasks.release.read import DamagedShard, Failure, open_shard, row_group, shards_of, tables
@@ -115,6 +116,7 @@ def verify(
     unchecked = _tokenizer(manifest, tokenizer)
     say("comparing files with the manifest")
     failures = [Failure(found["problem"], file=found["file"]) for found in file_failures(folder, manifest, hashes)]
+    failures += check_listed(folder, manifest, {one.file for one in failures} if hashes else None)
     with tempfile.TemporaryDirectory(prefix="fhirtasks-verify-") as temporary:
         jobs: list[Job] = []
         worlds: dict[str, Path] = {}
