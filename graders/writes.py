@@ -17,6 +17,7 @@ ROUTES = {"iv": "47625008", "intravenous": "47625008", "oral": "26643006", "po":
 """SNOMED CT codes of the routes that prompts name (http://hl7.org/fhir/R4/valueset-route-codes.html)."""
 
 SNOMED = "http://snomed.info/sct"
+UCUM = "http://unitsofmeasure.org"
 SCHEDULES = "http://terminology.hl7.org/CodeSystem/v3-GTSAbbreviation"
 """Codes such as BID and Q4H; none of them means once (http://hl7.org/fhir/R4/valueset-timing-abbreviation.html)."""
 
@@ -156,7 +157,7 @@ def service(
     rules = [
         *_common(task, patient),
         _coded(_code, slots["order_system"], slots["order_code"]),
-        Rule("write_time", "one occurrence", lambda body: _one_time(_get(body, "occurrenceTiming"))),
+        Rule("write_time", "one occurrence", lambda body: _one_time(_get(body, "occurrenceTiming")) and _single(body)),
     ]
     if occurrence is not None:
         rules.append(
@@ -269,6 +270,11 @@ def _once(body: Json) -> bool:
     return _one_time(_get(_dosage(body), "timing")) and not refills
 
 
+def _single(body: Json) -> bool:
+    """Whether no quantity asks for several."""
+    return number(_get(_get(body, "quantityQuantity"), "value")) in (None, 1)
+
+
 def _one_time(timing: Json) -> bool:
     """Whether nothing comes again: no number of times, no rhythm, no second time, no code of a schedule.
 
@@ -324,7 +330,7 @@ def _is(value: Json, wanted: Decimal, tolerance: Decimal = Decimal(0)) -> bool:
 def _measures(quantity: Json, units: tuple[str, ...]) -> bool:
     """A Quantity in one of these units: in ``unit``, or in ``code`` where there is no unit; the two may not disagree."""
     unit, code = _get(quantity, "unit"), _get(quantity, "code")
-    if unit is None and code is None:
+    if (unit is None and code is None) or (code is not None and _get(quantity, "system") not in (None, UCUM)):
         return False
     known = {text.casefold() for text in units}
     return (unit is None or unit in units) and (code is None or str(code).casefold() in known)

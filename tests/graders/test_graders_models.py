@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from graders_doubles import BASE, NOW, get, post, task
-from test_graders_attacks import MEDICATION, dosed
+from test_graders_attacks import MEDICATION, dosed, given
 from test_graders_clinical import ADA, REFERRAL, adding, failed, judged, results
 
 from fhirtasks.fhir.jsontext import dumps
@@ -119,6 +119,8 @@ SCHEDULE = {"system": "http://terminology.hl7.org/CodeSystem/v3-GTSAbbreviation"
         (dosed(timing={"event": [NOW]}), None),
         (dosed(timing={"event": [NOW, "2023-11-14T10:15:00+00:00"]}), "write_dose"),
         (dosed(timing={"code": {"coding": [SCHEDULE]}}), "write_dose"),
+        (given("doseQuantity", system="http://unitsofmeasure.org", code="g"), None),
+        (given("doseQuantity", system="http://example.org/units", code="g"), "write_unit"),
         (lambda body: body.update(dispenseRequest={"numberOfRepeatsAllowed": 0}), None),
         (lambda body: body.update(dispenseRequest={"numberOfRepeatsAllowed": 2}), "write_dose"),
     ],
@@ -133,13 +135,14 @@ def test_an_order_in_another_shape(chart: World, change: Callable[[Any], object]
 
 
 @pytest.mark.parametrize(
-    ("timing", "checks"),
+    ("more", "checks"),
     [
-        ({"repeat": {"boundsPeriod": {"start": NOW}}}, []),
-        ({"event": [NOW]}, []),
-        ({"repeat": {"frequency": 1, "period": 1, "periodUnit": "wk"}}, ["write_time"]),
+        ({"occurrenceTiming": {"repeat": {"boundsPeriod": {"start": NOW}}}}, []),
+        ({"occurrenceTiming": {"event": [NOW]}, "quantityQuantity": {"value": 1}}, []),
+        ({"occurrenceTiming": {"repeat": {"frequency": 1, "period": 1, "periodUnit": "wk"}}}, ["write_time"]),
+        ({"quantityQuantity": {"value": 3}}, ["write_time"]),
     ],
 )
-def test_one_referral_is_not_one_every_week(chart: World, timing: Any, checks: list[str]) -> None:
-    order = post("ServiceRequest", {**REFERRAL, "occurrenceTiming": timing})
+def test_one_referral_is_not_several(chart: World, more: dict[str, Any], checks: list[str]) -> None:
+    order = post("ServiceRequest", {**REFERRAL, **more})
     assert failed(judged(chart, task("referral_order"), ADA, order, "FINISH([])")) == checks
