@@ -135,23 +135,54 @@ def absence(task: Task, hops: Sequence[str], steps: Sequence[Step], reason: str 
     if not hops:
         return ""
     kind, fetched = hops[0], False
+    slots = dict(task.slots)
+    if kind != "Observation" and "Observation" in hops:
+        slots.pop("code", None)  # it is that of the Observations
     for place, step in enumerate(steps):
         if step.told is None:
             continue
         if step.name == "coverage" and _of_all(task, step):
             types = step.told.get("types")
             about = types.get(kind) if isinstance(types, dict) else None
-            if about is None or _rules_out(about, task.slots):
+            if about is None or _rules_out(about, slots):
                 return ""
         elif step.name == "execute_python":
             if fetched and not step.failed:
                 return ""
         elif kind in read(task, steps[: place + 1]):
             fetched = True
-            none = not step.told.get("fetched") or _rules_out(step.told, task.slots)
+            none = not step.told.get("fetched") or _rules_out(step.told, slots)
             if step.arguments.get("resource_type") == kind and none and _of_all(task, step):
                 return ""
     return f"no run of Python over {kind} ended well" if fetched else f"{kind} was not looked at"
+
+
+def overlooked(task: Task, kinds: Sequence[str], steps: Sequence[Step]) -> str:
+    """Which of these types an episode has not looked at, as one clause; empty if it has at all.
+
+    It has if Python ran over the type without an exception, or if coverage or a fetch says that the record lacks it, or of
+    Observations that none has the code asked for.
+    """
+    for kind in kinds:
+        slots = {"code": task.slots["code"]} if kind == "Observation" and "code" in task.slots else {}
+        shown = fetched = False
+        for place, step in enumerate(steps):
+            told = step.told
+            if told is None:
+                continue
+            if step.name == "execute_python":
+                shown = shown or (fetched and not step.failed)
+            elif step.name == "coverage" and _of_all(task, step):
+                types = told.get("types")
+                about = types.get(kind) if isinstance(types, dict) else None
+                shown = shown or about is None or _rules_out(about, slots)
+            elif kind in read(task, steps[: place + 1]):
+                fetched = True
+                if step.name == "fetch" and step.arguments.get("resource_type") == kind and _of_all(task, step):
+                    shown = shown or not told.get("fetched") or _rules_out(told, slots)
+        if not shown:
+            return f"no run of Python over {kind} ended well" if fetched else f"{kind} was not looked at"
+    return ""
 
 
 def literal(task: Task, episode: Episode, steps: Sequence[Step], given: Mapping[str, Json]) -> Check:

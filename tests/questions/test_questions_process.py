@@ -199,3 +199,24 @@ def test_what_a_call_said_at_length_is_not_said_again_whole(change: Task, popula
         call("fetch_references", references=[f"Observation/{long}{n}" for n in range(20)]),
     )
     assert len(followed.text) < 1_000 and len(fetched.text) < 8_000
+
+
+@pytest.mark.parametrize(
+    ("family", "branch", "first", "last"),
+    [
+        ("diagnoses_of_visit", "empty", "Encounter", "Condition"),
+        ("mean_last_against_first", "none", "Encounter", "Observation"),
+        ("first_result_after_procedure", "none", "Procedure", "Observation"),
+        ("change_around_first_order", "none", "MedicationRequest", "Observation"),
+        ("routes_in_visit_of_diagnosis", "none", "Condition", "MedicationRequest"),
+    ],
+)
+def test_nothing_at_the_last_hop_has_to_be_looked_for_there(
+    family: str, branch: str, first: str, last: str, population: World
+) -> None:
+    task = draw(family, population, branch, 1)
+    whose = task.slots["patient"]
+    look, run, end = call("coverage", patient=whose), call("execute_python", code="print(1)"), answered(task)
+    only = judged(task, population, look, fetch(task, first), run, end)
+    assert only["answer"] and not only["evidence"]
+    assert all(judged(task, population, fetch(task, first), fetch(task, last), run, end).values())

@@ -59,6 +59,9 @@ class Question:
     twins: tuple[tuple[str, ...], ...] = ()
     """Slots whose values must not tell the branches apart: for all values of such slots together, the pool holds as many
     questions of each branch."""
+    lacks: tuple[str, ...] = ()
+    """Types, besides the first of ``hops``, that may lack what is asked for. Where the answer rests on nothing of such a type, it
+    must have been looked at."""
     needs: str = ""
     """The element that records lack in which a branch has no case."""
 

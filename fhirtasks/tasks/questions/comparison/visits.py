@@ -86,7 +86,7 @@ QUESTIONS: tuple[Question, ...] = (
     ),
     Question(
         name="mean_last_against_first", code="C05", category="comparison", answer="quantity", tables=("encounter", "observation"),
-        hops=("Encounter", "Observation"), branches=("found", "none"),
+        version="2", hops=("Encounter", "Observation"), lacks=("Observation",), branches=("found", "none"),
         candidates="""SELECT o.patient, o.code, min(o.display) AS label, o.unit, e.class AS class
             FROM (SELECT *, count(*) OVER (PARTITION BY patient, class) AS n FROM encounter WHERE class IS NOT NULL
                 AND length(t) = 19 AND length(t_end) = 19) e

@@ -62,8 +62,8 @@ QUESTIONS: tuple[Question, ...] = (
     ),
     Question(
         name="routes_in_visit_of_diagnosis", code="H03", category="multi_hop", answer="map", tables=("condition", "medication"),
-        hops=("Condition", "Encounter", "MedicationRequest", "Medication"), branches=("found", "none"),
-        needs="MedicationRequest.dosageInstruction.route",
+        version="2", hops=("Condition", "Encounter", "MedicationRequest", "Medication"), branches=("found", "none"),
+        lacks=("MedicationRequest",), needs="MedicationRequest.dosageInstruction.route",
         candidates="""SELECT c.patient, c.code, min(c.display) AS label, s.status
             FROM condition c, (SELECT DISTINCT status FROM medication WHERE type = 'MedicationRequest' AND route IS NOT NULL) s
             WHERE c.code IS NOT NULL AND c.display IS NOT NULL AND c.encounter <> ''
@@ -140,7 +140,7 @@ QUESTIONS: tuple[Question, ...] = (
     ),
     Question(
         name="conditions_without_order", code="H10", category="multi_hop", answer="set", tables=("condition", "cited_reason"),
-        hops=("Condition", "MedicationRequest", "Condition"), branches=("some", "empty"),
+        version="2", hops=("Condition", "MedicationRequest", "Condition"), lacks=("MedicationRequest",), branches=("some", "empty"),
         needs="Condition.clinicalStatus",
         candidates="""SELECT DISTINCT patient, (left(t_own, 4)::INT - back)::VARCHAR || '-01-01' AS t_from,
                 (left(t_own, 4)::INT - back + years)::VARCHAR || '-01-01' AS t_to

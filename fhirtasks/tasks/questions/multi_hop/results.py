@@ -13,8 +13,8 @@ _NOTE = "Results with a comparator (<, >) do not count. "
 
 QUESTIONS: tuple[Question, ...] = (
     Question(
-        name="first_result_after_procedure", code="H04", category="multi_hop", answer="quantity",
-        tables=("procedure", "observation"), hops=("Procedure", "Observation"), branches=("found", "none"),
+        name="first_result_after_procedure", version="2", code="H04", category="multi_hop", answer="quantity",
+        tables=("procedure", "observation"), hops=("Procedure", "Observation"), lacks=("Observation",), branches=("found", "none"),
         candidates=f"""SELECT o.patient, d.code AS procedure_code, d.procedure, o.code, o.label, o.unit, days, place
             FROM (SELECT patient, code, min(display) AS procedure FROM procedure
                 WHERE code IS NOT NULL AND display IS NOT NULL AND length(t) = 19 GROUP BY patient, code) d
@@ -50,8 +50,8 @@ QUESTIONS: tuple[Question, ...] = (
         ),
     ),
     Question(
-        name="change_around_first_order", code="H05", category="multi_hop", answer="quantity",
-        tables=("medication", "observation"), hops=("MedicationRequest", "Medication", "Observation"),
+        name="change_around_first_order", version="2", code="H05", category="multi_hop", answer="quantity",
+        tables=("medication", "observation"), hops=("MedicationRequest", "Medication", "Observation"), lacks=("Observation",),
         branches=("found", "none"),
         candidates=f"""SELECT o.patient, d.drug, o.code, o.label, o.unit
             FROM (SELECT DISTINCT patient, lower(drug) AS drug FROM medication

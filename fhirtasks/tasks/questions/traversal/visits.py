@@ -48,8 +48,8 @@ QUESTIONS: tuple[Question, ...] = (
         ),
     ),
     Question(
-        name="diagnoses_of_visit", code="T08", category="traversal", answer="set", tables=("condition", "encounter"),
-        hops=("Encounter", "Condition"), branches=("some", "empty"),
+        name="diagnoses_of_visit", version="2", code="T08", category="traversal", answer="set", tables=("condition", "encounter"),
+        hops=("Encounter", "Condition"), lacks=("Condition",), branches=("some", "empty"),
         candidates=_VISITS.format(more=""),
         truth=f"""SELECT a.task, coalesce(to_json(list(DISTINCT c.code ORDER BY c.code) FILTER (c.ref IS NOT NULL)), '[]')::VARCHAR
                 AS value, '' AS unit, list(c.ref) FILTER (c.ref IS NOT NULL) AS evidence,
