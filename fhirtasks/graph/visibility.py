@@ -8,8 +8,9 @@ tells of the server).
 from __future__ import annotations
 
 DATE_KEYS = (
-    "[A-Za-z]*Date(?:Time)?|authored|authoredOn|created|creation|date|detected|effectiveTime|end|event|issued|lastModified"
-    "|received|recorded|recordedOn|sent|start|started|statusDate|time|validTo|whenHandedOver|whenPrepared"
+    "[A-Za-z]*Date(?:Time)?|authored|authoredOn|created|creation|date|dateAsserted|dateTime|dateWritten|detected"
+    "|effectiveTime|end|event|expiry|issued|lastModified|lastOccurrence|lastPerformed|nextScheduled|onset|received|receivedTime"
+    "|recorded|recordedOn|sent|start|started|statusDate|time|timestamp|validTo|whenHandedOver|whenPrepared"
 )
 """Elements whose R4 type is a date or dateTime. A year or a month alone (``2019``, ``2019-04``) counts only there:
 elsewhere four digits are a postal code or a local code as likely as a year."""

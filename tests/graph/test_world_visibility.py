@@ -93,6 +93,13 @@ def test_examples() -> None:
     assert available('{"address":[{"postalCode":"2999"}]}') is None
 
 
+@pytest.mark.parametrize("name", ["dateAsserted", "dateTime", "dateWritten", "lastOccurrence", "onset", "receivedTime"])
+def test_a_month_counts_in_every_element_that_r4_types_as_a_date(name: str) -> None:
+    """MedicationStatement, NutritionOrder, VisionPrescription, AllergyIntolerance and its reaction, Specimen."""
+    assert available(f'{{"x":{{"{name}":"2023-11"}}}}') == 1_701_388_799_999_999
+    assert available(f'{{"x":{{"{name}":"12345"}}}}') is None
+
+
 @pytest.mark.shared
 def test_available_on_real_records() -> None:
     files = sorted(SHARED.glob("*/*.ndjson.gz"))
