@@ -10,6 +10,7 @@ import errno
 import io
 import os
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -45,6 +46,8 @@ app.add_typer(train_app)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _STOPPED = 130
 """Exit code after Ctrl-C, as shells have it; typer turns the interrupt into it."""
+_FAULT = 2
+"""Exit code after a fault of ours: never 1, which is a verdict."""
 _INTERRUPTED = "Query interrupted"
 """What DuckDB makes of a Ctrl-C while it works: a RuntimeError with this text."""
 
@@ -54,7 +57,7 @@ Seed = Annotated[int, typer.Option(help="Same seed, same bytes.", min=-(2**63), 
 OptionalGraph = Annotated[Path | None, typer.Option("--graph", help="The graph, a DuckDB file.")]
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks load path/to/folder --graph g.duckdb --license ODbL-1.0")
 def load(
     sources: Annotated[
         list[str], typer.Argument(help="NDJSON(.gz), Bundles, folders, zip/tar, or a server's base URL.")
@@ -68,7 +71,7 @@ def load(
     on_conflict: Annotated[str, typer.Option(help="Different bodies under one id: keep all, or error.")] = "keep",
     as_json: Json = False,
 ) -> None:
-    """Load FHIR R4 records into a graph; loading again, in any order, changes nothing."""
+    """Load FHIR R4 records into a graph. Loading again, in any order, changes nothing."""
     from fhirtasks.graph.load import load as load_graph
     from fhirtasks.release.licences import remarks
 
@@ -86,7 +89,7 @@ def load(
     show({**report.as_json(), "notes": remarks(report.sources)}, as_json, load_text)
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks populate --graph g.duckdb --patients 50")
 def populate(
     graph: Graph,
     patients: Annotated[int | None, typer.Option(help="How many synthetic patients (200).", min=1)] = None,
@@ -106,7 +109,7 @@ def populate(
     show(report.as_json(), as_json, load_text)
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks families --json")
 def families(as_json: Json = False) -> None:
     """List every family: domain, kind, modes, protocols, branches."""
     from fhirtasks.tasks.registry import families as all_families
@@ -125,7 +128,7 @@ def families(as_json: Json = False) -> None:
     show(rows, as_json, families_text)
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks build --graph g.duckdb --holdout benchmark.json --out ds")
 def build(
     out: Annotated[Path, typer.Option("--out", help="The release folder to write.")],
     graph: OptionalGraph = None,
@@ -136,11 +139,12 @@ def build(
     mode: Annotated[
         str | None, typer.Option(help="clinical (default), or compat (a public benchmark's rules).")
     ] = None,
-    protocol: Annotated[str | None, typer.Option(help="How the agent speaks; default text.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="How the agent speaks: text (default), tools or code.")] = None,
     per_family: Annotated[int | None, typer.Option(help="Trajectories per family (240).", min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same bytes (0).", min=-(2**63), max=2**63 - 1)] = None,
     holdout: Annotated[
-        list[Path] | None, typer.Option("--holdout", help="A benchmark's task file to keep out.")
+        list[Path] | None,
+        typer.Option("--holdout", help="A benchmark's file to keep out, or a folder of them; repeat for more."),
     ] = None,
     policy: Annotated[Path | None, typer.Option(help="What counts as a leak, a JSON file over the default.")] = None,
     extend: Annotated[
@@ -166,7 +170,7 @@ def build(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Build a release: sample, solve, replay, grade, deduplicate, filter, write. Run again to resume."""
+    """Build a release: sample, solve, replay, grade, filter, write. Run again to resume."""
     from fhirtasks.synthesis.build import BuildConfig
     from fhirtasks.synthesis.build import build as build_release
     from fhirtasks.synthesis.difficulty import read_weights
@@ -210,31 +214,32 @@ def build(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks merge one other --out both")
 def merge(
     releases: Annotated[list[Path], typer.Argument(help="Release folders; of equal rows the first stays.")],
     out: Annotated[Path, typer.Option("--out", help="The release folder to write.")],
     holdout: Annotated[
-        list[Path] | None, typer.Option("--holdout", help="A benchmark's task file to keep out.")
+        list[Path] | None,
+        typer.Option("--holdout", help="A benchmark's file to keep out, or a folder of them; repeat for more."),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes; the bytes do not depend on it.", min=1)] = 1,
     as_json: Json = False,
 ) -> None:
-    """Make one release of several: every row is replayed and graded on the united charts. Run again to resume."""
+    """Make one release of several. Every row is replayed and graded on the united charts. Run again to resume."""
     from fhirtasks.synthesis.combine import MergeConfig, combine
 
     config = MergeConfig(out, tuple(releases), tuple(holdout or ()), workers)
     show(combine(config, progress=progress).as_json(), as_json, build_text)
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks verify ds")
 def verify(
     folder: Annotated[Path, typer.Argument(help="A release folder.")],
     no_hashes: Annotated[bool, typer.Option("--no-hashes", help="Do not compare the manifest's hashes.")] = False,
     tokenizer: Annotated[Path | None, typer.Option(help="The release's tokenizer, to count its tokens again.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Replay and re-grade every row of a release from the folder alone; 1 if anything differs."""
+    """Replay and grade again every row of a release. Needs the folder alone; exits with 1 if anything differs."""
     from fhirtasks.release.verify import verify as verify_release
 
     report = verify_release(
@@ -245,7 +250,7 @@ def verify(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks grade --tasks ds episodes.jsonl")
 def grade(
     episodes: Annotated[Path, typer.Argument(help="JSONL: a task id and its messages, raw, per line.")],
     tasks: Annotated[Path, typer.Option(help="A release folder, or a benchmark's task file.")],
@@ -268,7 +273,7 @@ def grade(
     show(grade_file(tasks, episodes, graph, mode, asked), as_json, grade_text)
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks audit ds --holdout benchmark.json")
 def audit(
     dataset: Annotated[str, typer.Argument(help="A folder, a file, or org/name[@revision] on the Hub.")],
     holdout: Annotated[
@@ -281,7 +286,7 @@ def audit(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Search every text of any dataset for what benchmarks hold out; 1 if a leak is found."""
+    """Search any dataset for what benchmarks hold out. Reads every text; exits with 1 if a leak is found."""
     from fhirtasks.leakage.audit import audit as audit_dataset
     from fhirtasks.leakage.sealing import read_key
 
@@ -292,20 +297,20 @@ def audit(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks seal benchmark.json --out sealed.json")
 def seal(
     holdout: Annotated[list[str], typer.Argument(help="A benchmark's files, or hub:org/name.")],
     out: Annotated[Path, typer.Option("--out", help="The sealed file to write.")],
     key: Annotated[Path | None, typer.Option(help="A secret that auditors get too, a file.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Turn a benchmark into hashes that its owner can give away: audits find it and nobody reads it."""
+    """Turn a benchmark into hashes that its owner can give away. Audits find it and nobody reads it."""
     from fhirtasks.leakage.sealing import read_key, write_sealed
 
     show(write_sealed(holdout, out, read_key(key)), as_json, seal_text)
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks diff ORG/NAME@v1.0.0 v2")
 def diff(
     before: Annotated[str, typer.Argument(help="A release: its folder, or ORG/NAME@TAG on the Hub.")],
     after: Annotated[str, typer.Argument(help="A later one.")],
@@ -314,7 +319,7 @@ def diff(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what changed between two releases, why rows left, and whether that is a major, minor or patch version."""
+    """Say what changed between two releases. Also why rows left, and whether the step is major, minor or patch."""
     from fhirtasks.release.changelog import describe
     from fhirtasks.release.diff import diff as compare
     from fhirtasks.release.places import release_at
@@ -326,7 +331,7 @@ def diff(
     show({**change.as_json(), **found.as_json()}, as_json, lambda _: describe(found, change).rstrip())
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks push ds ORG/NAME --tag v1.0.0 --dry-run")
 def push(
     folder: Annotated[Path, typer.Argument(help="A release folder.")],
     repository: Annotated[str, typer.Argument(help="The dataset on the Hub, ORG/NAME; made if need be.")],
@@ -342,7 +347,7 @@ def push(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Publish a release as a version on the Hub: one commit, then the tag; 1 if a dry run finds a check that fails."""
+    """Publish a release as a version on the Hub. One commit, then the tag; a dry run exits with 1 if a check fails."""
     from fhirtasks.release.push import push as publish
 
     report = publish(
@@ -354,20 +359,20 @@ def push(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks pull ORG/NAME --tag v1.0.0 --out copy")
 def pull(
     repository: Annotated[str, typer.Argument(help="The dataset on the Hub, ORG/NAME.")],
     out: Annotated[Path, typer.Option("--out", help="The folder to make.")],
     tag: Annotated[str | None, typer.Option("--tag", help="The version; main without it.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Download a version of a release and compare every hash; the folder appears whole or not at all."""
+    """Download a version of a release and compare every hash. The folder appears whole or not at all."""
     from fhirtasks.release.pull import pull as download
 
     show(download(repository, out, tag=tag, progress=progress).as_json(), as_json, pull_text)
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks serve --graph g.duckdb --port 8080")
 def serve(
     graph: Graph,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -375,7 +380,7 @@ def serve(
     style: Annotated[str, typer.Option(help="compact, or hapi (as the benchmark's server prints).")] = "compact",
     as_json: Json = False,
 ) -> None:
-    """Serve a graph as a FHIR server over HTTP; what is posted lives until it stops."""
+    """Serve a graph as a FHIR server over HTTP. What is posted lives until it stops."""
     from fhirtasks.service.http import serve as serve_graph
 
     if style not in ("compact", "hapi"):
@@ -388,14 +393,19 @@ def serve(
     serve_graph(graph, host=host, port=port, style="hapi" if style == "hapi" else "compact", announce=announce)
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks evaluate --tasks ds --policy expert --limit 5")
 def evaluate(
     tasks: Annotated[
         list[Path], typer.Option(help="A release folder, or a benchmark's task file; repeat to compare releases.")
     ],
-    policy: Annotated[list[str] | None, typer.Option(help="expert, a floor, or model; repeat for more.")] = None,
+    policy: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="expert (default), model, or a floor: do-nothing, never-read, constant, echo, call-everything; repeat for more."
+        ),
+    ] = None,
     graph: OptionalGraph = None,
-    split: Annotated[str | None, typer.Option(help="Only this split of a release.")] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split of a release: train, validation or test.")] = None,
     prompt_template: Annotated[Path | None, typer.Option(help="The benchmark's prompt text, your file.")] = None,
     functions: Annotated[Path | None, typer.Option(help="The benchmark's tool list, your file.")] = None,
     endpoint: Annotated[str | None, typer.Option(help="An OpenAI-compatible base URL, for --policy model.")] = None,
@@ -421,7 +431,7 @@ def evaluate(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what --out holds of an earlier run.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Run a policy over a release's tasks or a public benchmark and print a table per family and branch.
+    """Run policies over tasks and print what passed, with floors. Tasks are a release's or a public benchmark's.
 
     With --base the model's rates stand beside its base's, paired; with several --tasks there is a table across releases.
     """
@@ -441,7 +451,10 @@ def evaluate(
     show(report.as_json(), as_json, lambda _: report.as_text())
 
 
-@app.callback(invoke_without_command=True)
+@app.callback(
+    invoke_without_command=True,
+    epilog="Exit codes: 0 good, 1 the thing checked is not good, 2 misuse or bad input, 130 stopped by Ctrl-C.",
+)
 def root(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
@@ -456,6 +469,9 @@ def root(
 
 def main() -> NoReturn:
     """Entry point of the ``fhirtasks`` command."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show is no reason to fail
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -467,7 +483,8 @@ def main() -> NoReturn:
         if sentence is not None:
             _fail(sentence)
         if str(error) != _INTERRUPTED:
-            raise
+            traceback.print_exc()
+            raise SystemExit(_FAULT) from None
         code = _STOPPED
     if code == _STOPPED:
         _say("stopped; run the same command again to go on.")

@@ -10,7 +10,6 @@ from typing import Any
 
 import typer
 
-
 _PIPE = 128 + 13
 """Exit code where nobody reads on, as shells have it for SIGPIPE."""
 

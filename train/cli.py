@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+from contextlib import redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
@@ -18,16 +20,16 @@ from fhirtasks.printing import show
 
 app = typer.Typer(
     name="train",
-    help="Train models on a release (needs the extra: pip install 'fhirtasks[train]').",
+    help="Train models on a release. Needs the extra: pip install 'fhirtasks[train]'.",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    no_args_is_help=True,
+    invoke_without_command=True,
 )
 
 Dataset = Annotated[str, typer.Argument(help="A release: its folder, or ORG/NAME on the Hub.")]
 Tag = Annotated[str | None, typer.Option(help="The dataset's tag on the Hub; main without it.")]
-Split = Annotated[str, typer.Option(help="The split to take.")]
+Split = Annotated[str, typer.Option(help="The split to take: train, validation or test.")]
 Families = Annotated[list[str] | None, typer.Option(help="A family to take; repeat for more.")]
 Start = Annotated[str, typer.Option(help="The model to start from: a folder (also an adapter's) or a Hub name.")]
 Out = Annotated[Path, typer.Option(help="The folder for the trained model or adapter.")]
@@ -42,6 +44,12 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last chec
 ReportTo = Annotated[str, typer.Option(help="auto (trackio where installed), none or trackio.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same result on the same machine.", min=0)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value on stdout.")]
+
+
+@app.callback()
+def root(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 def needs_extra() -> None:
@@ -65,7 +73,7 @@ def numbers(given: list[str] | None, option: str) -> dict[str, float]:
     return found
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks train grpo ds --model sft-model --out rl-model")
 def grpo(
     dataset: Dataset, model: Start, out: Out, tag: Tag = None, split: Split = "train", families: Families = None,
     curriculum: Annotated[Path | None, typer.Option(help="What train passk wrote: which families, how much.")] = None,
@@ -92,7 +100,7 @@ def grpo(
     save_steps: SaveSteps = None, resume: Resume = False, merge: Merge = False, push: Push = None,
     report_to: ReportTo = "auto", seed: Seed = 0, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Reinforcement learning (GRPO) in the environment; several processes by accelerate launch -m fhirtasks train grpo."""
+    """Reinforcement learning (GRPO) in the environment. Several processes by accelerate launch -m fhirtasks train grpo."""
     needs_extra()
     from fhirtasks.environments.reward import WEIGHTS
     from train.grpo import GrpoOptions, summary, train_grpo
@@ -106,12 +114,13 @@ def grpo(
         vllm=vllm, vllm_server=vllm_server, vllm_memory=vllm_memory, save_steps=save_steps,  # type: ignore[arg-type]
         report_to=report_to, stop_on_alarm=stop_on_alarm, seed=seed,  # type: ignore[arg-type]
     )  # fmt: skip
-    run = train_grpo(options)
+    with redirect_stdout(sys.stderr):  # transformers prints a line per logged step
+        run = train_grpo(options)
     if int(os.environ.get("RANK", "0")) == 0:  # of several processes one speaks
         show(run, as_json, summary)
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks train sft ds --model Qwen/Qwen3-8B --lora 64 --out sft-model")
 def sft(
     dataset: Dataset, model: Start, out: Out, tag: Tag = None, split: Split = "train", families: Families = None,
     preset: Annotated[str | None, typer.Option(help="A published recipe: medagentbench (QLoRA).")] = None, turns: Turns = False,
@@ -133,7 +142,7 @@ def sft(
     save_steps: SaveSteps = None, resume: Resume = False, merge: Merge = False, push: Push = None,
     report_to: ReportTo = "auto", seed: Seed = 0, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Supervised fine-tuning on demonstrations; several processes by accelerate launch -m fhirtasks train sft."""
+    """Supervised fine-tuning on demonstrations. Several processes by accelerate launch -m fhirtasks train sft."""
     needs_extra()
     from train.sft import summary, train_sft, with_preset
 
@@ -143,12 +152,13 @@ def sft(
         learning_rate=learning_rate, lora=lora, lora_alpha=lora_alpha, lora_dropout=lora_dropout, nf4=nf4,
         thinking=thinking, merge=merge, push=push, resume=resume, save_steps=save_steps, report_to=report_to, seed=seed,
     )  # fmt: skip
-    run = train_sft(options)
+    with redirect_stdout(sys.stderr):  # transformers prints a line per logged step
+        run = train_sft(options)
     if int(os.environ.get("RANK", "0")) == 0:  # of several processes one speaks
         show(run, as_json, summary)
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks train merge adapter --out model")
 def merge(
     adapter: Annotated[Path, typer.Argument(help="An adapter's folder, as train sft --lora writes it.")],
     out: Annotated[Path, typer.Option(help="The folder for the whole model.")],
@@ -166,14 +176,14 @@ def config(
     name: Annotated[str, typer.Argument(help="cpu, one_gpu, ddp, fsdp2 or zero3.")],
     as_json: Json = False,
 ) -> None:
-    """Print where an Accelerate configuration lies: accelerate launch --config_file "$(fhirtasks train config ddp)" …"""
+    """Print where an Accelerate configuration lies. Use it so: accelerate launch --config_file "$(fhirtasks train config ddp)" …"""
     there = {path.stem: path for path in sorted((Path(__file__).parent / "accelerate").glob("*.yaml"))}
     if name not in there:
         raise UserError(f"There is no configuration {name!r}; there are: {', '.join(there)}.")
     show({"path": str(there[name])}, as_json, lambda value: str(value["path"]))
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks train check ds --model Qwen/Qwen3-8B")
 def check(
     dataset: Dataset,
     model: Annotated[
@@ -184,7 +194,7 @@ def check(
     max_length: Annotated[int | None, typer.Option(help="Say what this length would cut.", min=1)] = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Compare what training would show a model with what it will be shown in use; 1 if they differ."""
+    """Compare what a model sees in training and in use. Exits with 1 if they differ."""
     needs_extra()
     from train.check import as_text
     from train.check import check as run
@@ -198,7 +208,7 @@ def check(
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks train passk ds --model sft-model --out curriculum.json")
 def passk(
     dataset: Dataset,
     model: Annotated[str | None, typer.Option(help="The model: a folder, a Hub name, or a name at --endpoint.")] = None,
@@ -217,7 +227,7 @@ def passk(
     ] = False,
     temperature: Temperature = 1.0, seed: Seed = 0, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """pass@k per family and difficulty: which families want SFT first, which RL, which are solved."""
+    """pass@k per family: what wants SFT first, RL, or is solved. By difficulty too, where a family has it."""
     if (rollouts is None) == (model is None):
         raise UserError("Give --model to sample its attempts, or --rollouts with attempts that were recorded.")
     from fhirtasks.evaluation.models import InfrastructureError, endpoint_speaker, local_speaker
@@ -243,7 +253,7 @@ def passk(
     show(value, as_json, as_text)
 
 
-@app.command()
+@app.command(epilog="Example: fhirtasks train probe ds --minutes 10")
 def probe(
     release: Annotated[Path, typer.Argument(help="The release's folder.")],
     preset: Annotated[
@@ -258,7 +268,7 @@ def probe(
     minutes: Annotated[float | None, typer.Option(help="Limit of the whole run.", min=0.01)] = None,
     seed: Seed = 0, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Make a small model on a release alone and see what it can do: does the release teach what it claims?"""
+    """Make a small model on a release alone and see what it can do. Does the release teach what it claims?"""
     lacking = [name for name in ("torch", "transformers") if find_spec(name) is None]
     if lacking:
         raise UserError(f"The probe needs {', '.join(lacking)}: pip install torch transformers.")

@@ -30,7 +30,7 @@ def families(patterns: Sequence[str] = (), protocol: str | None = None) -> tuple
     found = _all()
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in found):
-            near = get_close_matches(pattern, found)
+            near = get_close_matches(pattern.lower().replace("-", "_"), found)
             meant = f" (is {' or '.join(near)} meant?)" if near else ""
             raise UserError(f"no family matches {pattern!r}{meant}; fhirtasks families lists them all")
     chosen = [

@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from fhirtasks import cli
 
@@ -151,3 +152,63 @@ def test_a_server_answers_from_when_it_says_so_and_survives_a_client_that_hangs_
         server.send_signal(signal.SIGINT)
         out, err = server.communicate(timeout=20)
     assert (server.returncode, out, err) == (0, "", "")
+
+
+def test_a_reader_that_left_is_no_verdict(tmp_path: Path) -> None:
+    """``| head`` ends as shells have it, without a traceback and not with 1, which says that what was checked is not good."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as gone:
+        result = subprocess.run([COMMAND, "families"], check=False, stdout=gone, stderr=subprocess.PIPE, text=True)
+    assert (result.returncode, result.stderr) == (141, "")
+
+
+def test_closed_streams_are_no_fault(tmp_path: Path) -> None:
+    for closed, code in (("families 2>&-", 0), ("families >&-", 0), ("verify nowhere 2>&-", 2)):
+        ran = subprocess.run(["sh", "-c", f"{COMMAND} {closed}"], cwd=tmp_path, check=False, stdout=subprocess.DEVNULL)
+        assert ran.returncode == code, closed
+
+
+def test_a_fault_of_ours_is_no_verdict(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fault(**_: object) -> None:
+        raise KeyError("oops")
+
+    monkeypatch.setattr(cli, "app", fault)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert "KeyError" in capsys.readouterr().err
+
+
+def test_the_help_of_every_command_shows_whole_sentences_and_an_example(tmp_path: Path) -> None:
+    for group in ([], ["train"]):
+        summary = run([*group, "--help"], tmp_path).stdout.partition("Commands:")[2]
+        assert summary and "..." not in summary
+        for line in summary.partition("\n\n")[0].strip().splitlines():
+            if (name := line.split()[0]) != "train":
+                shown = CliRunner().invoke(cli.app, [*group, name, "--help"]).stdout
+                assert "Example: fhirtasks" in shown or "$(fhirtasks train config" in shown, name
+
+
+def test_a_damaged_graph_is_not_called_busy(tmp_path: Path) -> None:
+    """DuckDB says that a block is damaged, and "block" has "lock" in it."""
+    assert run(["populate", "--patients", "1", "--graph", "g.duckdb"], tmp_path).returncode == 0
+    data = bytearray((tmp_path / "g.duckdb").read_bytes())
+    data[5000:9000] = os.urandom(4000)
+    (tmp_path / "g.duckdb").write_bytes(data)
+    for command in (["serve", "--port", "0"], ["populate", "--patients", "1"]):
+        result = run([*command, "--graph", "g.duckdb"], tmp_path)
+        assert result.returncode == 2
+        assert "being written" not in result.stderr
+        assert "g.duckdb" in result.stderr.splitlines()[-1]
+
+
+def test_a_folder_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    assert "folder is a folder" in run(["serve", "--graph", "folder"], tmp_path).stderr
+
+
+def test_a_family_in_capitals_is_known_again(tmp_path: Path) -> None:
+    result = run(["build", "--out", "ds", "--families", "LATEST-LABS"], tmp_path)
+    assert result.returncode == 2
+    assert "is latest_lab or" in result.stderr
