@@ -23,6 +23,9 @@ _TIMEOUT_S = 120.0
 _BUSY, _TRIES, _LONGEST_S = (429, 503), 5, 60
 """Answers of a busy server, how often one page is asked for, and how long is waited at most before it is asked for again."""
 
+_NOT_NOW = (401, 403, 408, 429)
+"""Client errors that do not say that a server lacks what it was asked for."""
+
 _MOST_EMPTY = 100
 """Pages without an entry in a row: some servers page over what a search leaves out."""
 
@@ -55,9 +58,7 @@ def pages(source: str) -> Iterator[tuple[str, bytes]]:
     base = server_name(source)
     credentials = urlsplit(source)
     if credentials.query:
-        raise UserError(
-            f"{source} is a search; give the server's base URL, such as {base}, of which everything is loaded."
-        )
+        raise UserError(f"A search of {base} was given; give the base URL alone, of which everything is loaded.")
     auth = (credentials.username, credentials.password or "") if credentials.username else None
     headers = {"Accept": "application/fhir+json"}
     with httpx.Client(timeout=_TIMEOUT_S, headers=headers, auth=auth, follow_redirects=True) as client:
@@ -139,7 +140,7 @@ def _get(client: httpx.Client, url: str, *, optional: bool) -> bytes | None:
             response = client.get(url)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise UserError(f"{url} cannot be reached ({error or type(error).__name__}); is the server running?") from None
-    if optional and response.status_code in range(400, 500) and response.status_code not in (401, 403):
+    if optional and response.status_code in range(400, 500) and response.status_code not in _NOT_NOW:
         return None
     if response.status_code != httpx.codes.OK:
         raise UserError(f"{url} answered {response.status_code} {response.reason_phrase}; nothing was loaded.")

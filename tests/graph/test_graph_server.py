@@ -136,6 +136,20 @@ def test_a_busy_server_is_asked_again(tmp_path: Path, monkeypatch: pytest.Monkey
     assert slept == [1, 2, 4, 1, 2, 4, 8]
 
 
+def test_a_server_without_a_statement_that_stays_busy_is_no_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fhirtasks.graph.server.time.sleep", lambda seconds: None)
+
+    def answer(path: str, query: dict[str, str]) -> tuple[int, Any]:
+        if path == "Patient":
+            return 200, bundle([{"resourceType": "Patient", "id": "p"}])
+        return (429 if path == "Observation" else 404), {}
+
+    with serving(answer) as base, pytest.raises(UserError, match=r"Observation.* answered 429"):
+        load([base], tmp_path / "g")
+
+
 def test_paging_that_brings_nothing_new_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each page is linked by a URL of its own, so no circle shows."""
     monkeypatch.setattr("fhirtasks.graph.server._MOST_EMPTY", 5)
@@ -163,10 +177,11 @@ def test_a_link_of_a_query_alone_and_a_byte_order_mark(tmp_path: Path) -> None:
         assert load([base], tmp_path / "g").resources == {"Patient": 2}
 
 
-@pytest.mark.parametrize("source", ["http://[::1/fhir", "http://x.example/fhir/Patient?name=a"])
+@pytest.mark.parametrize("source", ["http://[::1/fhir", "http://me:secret@x.example/fhir/Patient?name=a"])
 def test_what_is_no_base_url_is_refused(source: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="base URL"):
+    with pytest.raises(UserError, match="base URL") as caught:
         load([source], tmp_path / "g")
+    assert "secret" not in str(caught.value)
 
 
 def test_a_next_link_that_is_no_url_is_refused(tmp_path: Path) -> None:
