@@ -72,7 +72,7 @@ def read_tasks(path: Path) -> list[BenchmarkRow]:
     try:
         rows = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise UserError(f"There is no task file {path}; give the benchmark's JSON file.") from None
+        raise UserError(f"There is no task file {path}; give a release folder, or a benchmark's JSON file.") from None
     except IsADirectoryError:
         raise UserError(f"{path} is a folder; give the benchmark's JSON task file.") from None
     except UnicodeDecodeError as error:
