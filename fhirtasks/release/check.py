@@ -49,6 +49,8 @@ def check_rows(rows: Sequence[dict[str, Any]], world: World, split: str, first: 
     truths = batch_truths([task for task in tasks if task is not None], world)
     failures = []
     for number, (row, task, problem) in enumerate(zip(rows, tasks, problems, strict=True), first):
+        if problem is None and task is not None and not set(world.patients).issuperset(task.patients):
+            problem = "a patient of its task is not in the charts of the split"
         if problem is None and task is not None:
             problem = _provenance(row, task, places) or _again(row, task, world, truths)
         if problem is not None:

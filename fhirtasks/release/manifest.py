@@ -104,6 +104,9 @@ def file_failures(folder: Path, manifest: dict[str, Any], hashes: bool = True) -
     for file in sorted(folder.rglob("*")):
         name = file.relative_to(folder).as_posix()
         hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
-        if (file.is_symlink() or not file.is_dir()) and not hidden and name not in listed and name not in (NAME, *AT_PUSH):
+        folder_of_listed = file.is_dir() and any(one.startswith(f"{name}/") for one in listed)
+        if (file.is_dir() and not file.is_symlink()) or folder_of_listed:
+            continue
+        if not hidden and name not in listed and name not in (NAME, *AT_PUSH):
             failures.append({"file": name, "problem": "is not in the manifest"})
     return failures

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from release_altering import manifest
+from release_altering import Rows, alter, manifest
 
+from fhirtasks.fhir.jsontext import canonical
 from fhirtasks.release.verify import verify
 from fhirtasks.release.writer import sha256_of
 
@@ -56,7 +58,16 @@ def world(found: dict[str, Any]) -> None:
 
 
 SHARD = "rl/train-00000-of-00001.parquet"
+
+
+def stranger(rows: Rows) -> None:
+    task = json.loads(rows[0]["task"])
+    task["patients"] = ["nobody"]
+    rows[0]["task"] = canonical(task).decode()
+
+
 FORGED: dict[str, tuple[Callable[[Path], Any], str | None, str]] = {
+    "a patient of nobody's": (lambda folder: alter(folder, "sft", stranger), None, "a patient of its task is not in"),
     "a script": (script, "load.py", "is no file of a release"),
     "a shard of another name": (odd_shard, "sft/more.parquet", "is no file of a release"),
     "a file elsewhere": (outside, None, "is no file of a release"),
