@@ -194,11 +194,10 @@ def _probes(chart: Chart, orders: bool, read: Read) -> Iterator[Probe]:
 
 
 def _hidden(chart: Chart, read: Read) -> list[str]:
-    """Results of the code that the episode was not shown, where it left something out: the first and the last by id."""
-    if not read.incomplete:
-        return []
-    hidden = [id for id in chart.found.others if id not in read.ids]
-    return list(dict.fromkeys((*hidden[:1], *hidden[-1:])))
+    """Results of the code that the episode was not shown, where it left something out: the first and the last by id and by
+    time. The newest of all may become newer and stays where it is in every order of time."""
+    hidden = [id for id in chart.found.others if id not in read.ids] if read.incomplete else []
+    return list(dict.fromkeys((min(hidden), max(hidden), hidden[0], hidden[-1]))) if hidden else []
 
 
 def _deciding_times(chart: Chart) -> list[int]:

@@ -46,7 +46,7 @@ class Result:
 
 @dataclass(slots=True)
 class Found:
-    """``counted``: what was asked for, in id order. ``others``: ids of the patient's other results of the code."""
+    """``counted``: what was asked for, in id order. ``others``: ids of the patient's other results of the code, by time."""
 
     counted: list[Result] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
@@ -91,7 +91,7 @@ WITH task AS MATERIALIZED (
 SELECT key, one.id, one.date_lo, one.effective, one.value, CASE WHEN plain THEN coalesce(one.raw, r.raw) ELSE '' END, NULL
 FROM (FROM ranked WHERE chosen) one LEFT JOIN resource r ON r.type = 'Observation' AND r.id = one.id
 UNION ALL
-SELECT key, NULL, NULL, NULL, NULL, NULL, list(id ORDER BY id) FROM ranked WHERE NOT chosen GROUP BY key
+SELECT key, NULL, NULL, NULL, NULL, NULL, list(id ORDER BY date_lo NULLS FIRST, id) FROM ranked WHERE NOT chosen GROUP BY key
 ORDER BY key, id
 """
 

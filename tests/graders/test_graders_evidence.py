@@ -167,3 +167,21 @@ def test_evidence_says_what_was_missed(chart: World) -> None:
     verdict = judged(chart, task("latest_lab"), ADA, results("K"), "FINISH([3.1])")
     assert "would look the same if" in verdict.checks[-1].detail
     assert verdict.checks[-1].name == "evidence"
+
+
+@pytest.mark.parametrize(
+    ("search", "enough"),
+    [
+        ("&_sort=-date&_count=2", True),
+        ("&_sort=-date&_offset=1&_count=1", False),
+        ("&_sort=date&_offset=2&_count=1", False),
+    ],
+)
+def test_the_newest_that_was_left_out_may_be_newer(chart: World, search: str, enough: bool) -> None:
+    """One result is dated after now: who skips the newest cannot know that it is."""
+    future = task("latest_lab", code="A1C", scenario=adding(
+        lab("b-2", "6.1", "2023-11-13T09:00:00Z", code="A1C"), lab("b-1", "6.2", "2023-11-20T00:00:00Z", code="A1C"),
+        lab("b-3", "6.3", "2023-01-20T00:00:00Z", code="A1C")))  # fmt: skip
+    assert failed(judged(chart, future, ADA, results("A1C", search), "FINISH([6.1])")) == (
+        [] if enough else ["evidence"]
+    )
