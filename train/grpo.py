@@ -114,7 +114,7 @@ def make_trainer(options: GrpoOptions, spec: FhirSpec, rows: Any, **more: Any) -
     from trl import GRPOConfig
     from trl.chat_template_utils import add_response_schema
 
-    from train.models import adapter_config, load_tokenizer, start_from
+    from train.models import adapter_config, load_tokenizer, loading, start_from
     from train.trainer import FhirTrainer
 
     state = PartialState()
@@ -150,10 +150,11 @@ def make_trainer(options: GrpoOptions, spec: FhirSpec, rows: Any, **more: Any) -
         settings["generation_kwargs"] = {name: options.max_message_length}
     if options.vllm != "off":
         settings |= {"vllm_mode": options.vllm, "vllm_server_base_url": options.vllm_server}
-    return FhirTrainer(
-        start, spec, stop=options.stop_on_alarm, args=GRPOConfig(**settings | more), train_dataset=rows,
-        processing_class=tokenizer, peft_config=None if options.lora is None else adapter_config(options.lora),
-    )  # fmt: skip
+    with loading(options.model):
+        return FhirTrainer(
+            start, spec, stop=options.stop_on_alarm, args=GRPOConfig(**settings | more), train_dataset=rows,
+            processing_class=tokenizer, peft_config=None if options.lora is None else adapter_config(options.lora),
+        )  # fmt: skip
 
 
 def _accumulation(options: GrpoOptions) -> int:
@@ -169,6 +170,9 @@ def _accumulation(options: GrpoOptions) -> int:
 
 
 def _check(options: GrpoOptions) -> None:
+    from train.models import check_out
+
+    check_out(options.out)
     if options.resume:
         from train.resume import needs_checkpoint
 

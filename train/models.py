@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +26,26 @@ def load_tokenizer(model: str) -> Any:
         raise UserError(f"The tokenizer of {model} cannot be loaded: {str(error).splitlines()[0]}") from None
     if not tokenizer.chat_template:
         raise UserError(f"The tokenizer of {model} has no chat template; take an instruction-tuned model.")
+    if tokenizer.pad_token is None and tokenizer.eos_token is None:
+        raise UserError(f"The tokenizer of {model} has neither a pad_token nor an eos_token; name one in its settings.")
     return tokenizer
+
+
+@contextmanager
+def loading(model: str) -> Iterator[None]:
+    """What is done in it loads this model. UserError where it lacks its weights, or they cannot be read."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"The model {model} cannot be loaded: {str(error).splitlines()[0]}") from None
+
+
+def check_out(out: Path) -> None:
+    """UserError where a file stands in the way of a run's folder."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; give --out a folder.")
 
 
 def merged(adapter: Path) -> Any:

@@ -12,8 +12,10 @@ served with the one it was trained on. One row per turn never needs another temp
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +27,9 @@ from fhirtasks.release.rows import message_of
 
 IGNORED: Final = -100
 """The label of a token that carries no loss."""
+TODAY: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""The day that a template is given which prints today's: else tokens, and so whether a run may go on, would change overnight."""
+_CLOCK = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
 _SHOWN: Final = 12
 """Tokens that are shown on either side of a difference."""
 
@@ -102,8 +107,9 @@ class Rendering:
         self.thinking = thinking
         self.stops = stops or frozenset({tokenizer.eos_token_id} - {None})
         self._options: dict[str, Any] = {"enable_thinking": thinking}
-        if template is not None:
-            self._options["chat_template"] = template
+        shown = tokenizer.chat_template if template is None else template
+        if template is not None or (isinstance(shown, str) and "strftime_now" in shown):
+            self._options["chat_template"] = _on_one_day(shown)
 
     def encode(self, row: Conversation) -> Encoded:
         """The row's tokens and spans. UserError if the template cannot render it."""
@@ -167,6 +173,11 @@ class Rendering:
     def _ids(self, text: str) -> list[int]:
         found: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return found
+
+
+def _on_one_day(template: str) -> str:
+    """The template with :data:`TODAY` where it asks what day it is."""
+    return _CLOCK.sub(lambda found: json.dumps(TODAY.strftime(found[2]), ensure_ascii=False), template)
 
 
 def read_conversations(folder: Path, split: str, families: Sequence[str], *, turns: bool) -> list[Conversation]:

@@ -199,7 +199,7 @@ def make_trainer(options: SftOptions, folder: Path, **more: Any) -> tuple[Any, F
     from datasets import Dataset
     from trl import SFTConfig, SFTTrainer
 
-    from train.models import adapter_config, load_tokenizer, start_from
+    from train.models import adapter_config, load_tokenizer, loading, start_from
 
     state = PartialState()
     tokenizer = load_tokenizer(options.model)
@@ -225,10 +225,11 @@ def make_trainer(options: SftOptions, folder: Path, **more: Any) -> tuple[Any, F
         {"input_ids": [list(row.ids) for row in fitted.rows], "labels": [row.labels for row in fitted.rows]}
     )
     adapter = adapter_config(options.lora, options.lora_alpha, options.lora_dropout) if options.lora else None
-    trainer = SFTTrainer(
-        start, args=SFTConfig(**settings | more), train_dataset=dataset, processing_class=tokenizer,
-        peft_config=adapter, quantization_config=_four_bits() if options.nf4 else None,
-    )  # fmt: skip
+    with loading(options.model):
+        trainer = SFTTrainer(
+            start, args=SFTConfig(**settings | more), train_dataset=dataset, processing_class=tokenizer,
+            peft_config=adapter, quantization_config=_four_bits() if options.nf4 else None,
+        )  # fmt: skip
     return trainer, fitted, rendering
 
 
@@ -298,6 +299,9 @@ def _accumulation(options: SftOptions) -> int:
 
 
 def _check(options: SftOptions) -> None:
+    from train.models import check_out
+
+    check_out(options.out)
     if options.nf4 and options.lora is None:
         raise UserError("--nf4 keeps the model in four bits, which cannot be trained: give --lora with it.")
     if options.merge and options.lora is None:

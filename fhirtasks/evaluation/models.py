@@ -288,6 +288,7 @@ def local_speaker(
     """
     try:
         import torch
+        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM, AutoTokenizer
     except ImportError:
         raise UserError(
@@ -297,10 +298,12 @@ def local_speaker(
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(model, padding_side="left")
         network: Any = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise UserError(f"The model {model} cannot be loaded: {str(error).splitlines()[0]}") from error
     if not tokenizer.chat_template:
         raise UserError(f"The tokenizer of {model} has no chat template; take an instruction-tuned model.")
+    if tokenizer.pad_token is None and tokenizer.eos_token is None:
+        raise UserError(f"The tokenizer of {model} has neither a pad_token nor an eos_token; name one in its settings.")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     network.to("cuda" if torch.cuda.is_available() else "cpu").eval()

@@ -79,6 +79,17 @@ def test_templates_that_keep_what_was_said_are_good(hybrid: Path, template: str,
         }  # fmt: skip
 
 
+def test_a_template_that_prints_the_day_renders_the_same_on_every_day(hybrid: Path, tmp_path: Path) -> None:
+    from transformers import AutoTokenizer
+
+    template = "{{ strftime_now('%d %b %Y %H:%M:%S.%f') }}" + KEEPS
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_with(hybrid, template, tmp_path / "dated"))
+    row = read_conversations(release("text"), "train", (), turns=False)[0]
+    found = [Rendering(tokenizer).encode(row) for _ in range(2)]
+    assert found[0] == found[1] and found[0].drift is None
+    assert "01 Jan 2026" in tokenizer.decode(found[0].ids[:40])
+
+
 def test_a_model_that_is_never_trained_to_stop_is_seen(hybrid: Path, tmp_path: Path) -> None:
     folder = tokenizer_with(hybrid, KEEPS, tmp_path, eos_token="<|endoftext|>")
     code, found = ran(str(release("text")), "--model", str(folder))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,12 @@ from train_support import as_sampled, expert, make_model, spoken  # noqa: E402
 
 from fhirtasks.environments.spec import FhirSpec  # noqa: E402
 from fhirtasks.episodes.types import Message  # noqa: E402
+from fhirtasks.errors import UserError  # noqa: E402
 from fhirtasks.evaluation import models as local  # noqa: E402
 from fhirtasks.evaluation.models import Cut, local_speaker  # noqa: E402
 from fhirtasks.evaluation.run import EvaluationConfig, evaluate  # noqa: E402
+from train.grpo import GrpoOptions, train_grpo  # noqa: E402
+from train.sft import SftOptions, train_sft  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +93,45 @@ def test_a_conversation_beyond_a_models_positions_fails_and_holds_nobody_up(tmp_
     text = FhirSpec(release("text")).tasks[0].public()
     long, other = local_speaker(str(short), batch=2, max_tokens=3)([(text, one) for _, one in asked])
     assert (long, isinstance(long, Cut)) == ("", True) and other
+
+
+def _cut_off(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def _without_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def _without_ends(folder: Path) -> None:
+    settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+    kept = {name: value for name, value in settings.items() if name not in ("pad_token", "eos_token")}
+    (folder / "tokenizer_config.json").write_text(json.dumps(kept), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_cut_off, "cannot be loaded: "),
+        (_without_weights, "cannot be loaded: "),
+        (_without_ends, "neither a pad_token nor an eos_token"),
+    ],
+)
+def test_a_damaged_model_is_refused_in_a_sentence(
+    model: Path, tmp_path: Path, damage: Callable[[Path], None], message: str
+) -> None:
+    broken = shutil.copytree(model, tmp_path / "broken")
+    damage(broken)
+    told = {"dataset": str(release("tools")), "model": str(broken), "report_to": "none"}
+    for train in (
+        lambda: local_speaker(str(broken)),
+        lambda: train_sft(SftOptions(**told, out=tmp_path / "sft", steps=1)),
+        lambda: train_grpo(GrpoOptions(**told, out=tmp_path / "rl", steps=1, prompts=1, generations=2, batch=2)),
+    ):
+        with pytest.raises(UserError, match=message):
+            train()
+    (tmp_path / "file").touch()
+    for options, run in ((SftOptions, train_sft), (GrpoOptions, train_grpo)):
+        with pytest.raises(UserError, match="file is a file; give --out a folder"):
+            run(options(**told, out=tmp_path / "file"))  # type: ignore[operator]
