@@ -20,6 +20,8 @@ from fhirtasks.errors import UserError
 
 Verdict: TypeAlias = Literal["sft", "rl", "solved"]
 VERDICTS: Final[tuple[Verdict, ...]] = get_args(Verdict)
+MOST: Final = 1000
+"""Times that a row may come at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,10 @@ def read_curriculum(path: Path) -> dict[str, Standing]:
         value: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"There is no file {path}; give the curriculum that fhirtasks train passk wrote.") from None
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror}); give the file that fhirtasks train passk wrote."
+        ) from None
     except (ValueError, RecursionError) as error:
         raise UserError(
             f"{path} is not JSON ({error}); give the curriculum that fhirtasks train passk wrote."
@@ -80,6 +86,6 @@ def _standing(path: Path, name: str, value: Any) -> Standing:
     weight = value.get("weight") if isinstance(value, dict) else None
     if verdict not in VERDICTS:
         raise UserError(f"{path}: the verdict of {name} is {verdict!r}; it is one of {', '.join(VERDICTS)}.")
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not (0 <= weight < math.inf):
-        raise UserError(f"{path}: the weight of {name} is {weight!r}; it is a number of at least 0.")
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= MOST:
+        raise UserError(f"{path}: the weight of {name} is {weight!r}; it is a number from 0 to {MOST}.")
     return Standing(verdict, float(weight))

@@ -150,6 +150,8 @@ def test_a_curriculum_takes_its_share_of_each_family() -> None:
         ('{"families": {"a": {"verdict": "done", "weight": 1}}}', "the verdict of a is 'done'"),
         ('{"families": {"a": {"verdict": "rl", "weight": -1}}}', "the weight of a is -1"),
         ('{"families": {"a": {"verdict": "rl", "weight": true}}}', "the weight of a is True"),
+        ('{"families": {"a": {"verdict": "rl", "weight": 1e308}}}', "a number from 0 to 1000"),
+        ('{"families": {"a": {"verdict": "rl", "weight": NaN}}}', "the weight of a is nan"),
     ],
 )
 def test_a_bad_curriculum_is_refused(tmp_path: Path, text: str | None, said: str) -> None:
@@ -158,6 +160,8 @@ def test_a_bad_curriculum_is_refused(tmp_path: Path, text: str | None, said: str
         path.write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=said):
         read_curriculum(path)
+    with pytest.raises(UserError, match="cannot be read"):
+        read_curriculum(tmp_path)
 
 
 def test_a_curriculum_that_leaves_nothing_is_refused() -> None:
