@@ -90,7 +90,7 @@ def grpo(
     max_message_length: Annotated[
         int | None, typer.Option(help="Tokens of one message, longer ones are cut off; as much as is left without it.", min=1)
     ] = None,
-    learning_rate: Annotated[float, typer.Option(help="Constant.")] = 1e-6,
+    learning_rate: Annotated[float, typer.Option(help="Constant.", min=0.0, max=1.0)] = 1e-6,
     beta: Annotated[float, typer.Option(help="Weight of the KL term towards the start.", min=0.0)] = 0.0,
     temperature: Temperature = 1.0, thinking: Thinking = False, lora: Lora = None,
     vllm: Annotated[str, typer.Option(help="How to generate: off, colocate or server.")] = "off",
@@ -131,7 +131,7 @@ def sft(
     steps: Annotated[int | None, typer.Option(help="End after so many optimizer steps.", min=1)] = None,
     rows: Annotated[int | None, typer.Option(help="Rows per optimizer step, over all processes (8).", min=1)] = None,
     batch: Annotated[int | None, typer.Option(help="Rows per process in one backward pass (1).", min=1)] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="At its highest (2e-5).")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="At its highest (2e-5).", min=0.0, max=1.0)] = None,
     lora: Lora = None,
     lora_alpha: Annotated[int | None, typer.Option(help="Its alpha; twice the rank unless given.", min=1)] = None,
     lora_dropout: Annotated[float | None, typer.Option(help="Its dropout (0).", min=0.0, max=1.0)] = None,

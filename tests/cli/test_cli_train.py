@@ -34,3 +34,11 @@ def test_what_a_trainer_prints_by_itself_is_no_result(command: str, monkeypatch:
     ran = CliRunner().invoke(app, ["train", command, "ds", "--model", "m", "--out", "o", "--json"])
     assert json.loads(ran.stdout) == {"steps": 1}
     assert "loss" in ran.stderr
+
+
+@pytest.mark.parametrize("command", ["sft", "grpo"])
+@pytest.mark.parametrize("rate", ["nan", "inf", "-1"])
+def test_a_learning_rate_that_is_none_is_refused_before_anything_is_begun(command: str, rate: str) -> None:
+    ran = CliRunner().invoke(app, ["train", command, "ds", "--model", "m", "--out", "o", "--learning-rate", rate])
+    assert ran.exit_code == 2
+    assert "--learning-rate" in ran.stderr
