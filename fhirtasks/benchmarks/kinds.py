@@ -99,14 +99,15 @@ def _with_nuls(head: bytes) -> str | None:
     """The encoding of bytes with NULs: UTF-16 without a mark, or UTF-8 with a few; None for bytes that are no text."""
     even, odd = head[::2].count(0), head[1::2].count(0)
     for encoding, most, least in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
-        if most > 0.4 * (len(head) // 2) and least < 0.01 * len(head):
+        if most > max(3, 0.4 * (len(head) // 2)) and least < 0.01 * len(head):
             text = head[: len(head) // 2 * 2].decode(encoding, "replace")
             if sum(letter.isprintable() or letter in "\t\r\n" for letter in text) > 0.99 * len(text):
                 return encoding
     controls = sum(byte < 0x20 and byte not in b"\t\r\n" for byte in head)
     if controls > max(1, len(head) // 500):
         return None
-    return encoding_of(head.replace(b"\x00", b""))
+    rest = encoding_of(head.replace(b"\x00", b""))
+    return rest if rest == "utf-8-sig" else None  # in another encoding almost any bytes are a text
 
 
 def _is_json(line: str) -> bool:

@@ -77,7 +77,8 @@ def audit(
     with tempfile.TemporaryDirectory(prefix="fhirtasks-audit-") as folder:
         setup = Path(folder) / "setup"
         setup.write_bytes(pickle.dumps((holdouts, sealed, key, rules, templates)))
-        jobs = [Job(number, part, str(setup)) for number, part in enumerate(found.parts)]
+        parts = (*found.parts, found.names)
+        jobs = [Job(number, part, str(setup)) for number, part in enumerate(parts)]
         outcomes: list[Outcome] = []
         try:
             with runner(workers if len(jobs) >= PARALLEL_FROM else 1) as run:
@@ -95,7 +96,7 @@ def audit(
         finally:
             close_finders()
     outcomes.sort(key=lambda outcome: outcome.number)
-    rows, findings = placed(found.parts, outcomes)
+    rows, findings = placed(parts, outcomes)
     if not sum(rows.values()) and not sum(outcome.characters for outcome in outcomes):
         raise UserError(f"{dataset} holds no rows and no text; give a dataset with something to search.")
     return AuditReport(
@@ -121,7 +122,7 @@ def audit(
 def _sample(parts: Sequence[Part]) -> list[Row]:
     """Rows from all over the dataset, about as many of each config and split."""
     groups: dict[tuple[str, str], list[Part]] = {}
-    for part in (part for part in parts if not part.said):
+    for part in parts:
         groups.setdefault((part.config, part.split), []).append(part)
     each = max(1, SAMPLED // len(groups))
     sampled: list[Row] = []

@@ -62,12 +62,14 @@ class Part:
 class Dataset:
     """The parts of a dataset, what was not searched, and the commit it was read at.
 
-    ``unsearched`` are the names of files that hold no text, and of hidden folders, which end with a slash.
+    ``unsearched`` are the names of files that hold no text, and of hidden folders, which end with a slash; ``names`` is the
+    part that says how all files and folders are called.
     """
 
     parts: tuple[Part, ...]
     unsearched: tuple[str, ...]
     commit: str | None
+    names: Part
 
 
 def find_parts(dataset: str | Path) -> Dataset:
@@ -137,8 +139,8 @@ def _dataset(
         raise UserError(
             f"{dataset} holds no rows and no text; give a dataset with Parquet, Arrow, JSON, CSV or text files."
         )
-    parts.append(Part("", NAMES, "", "", "text", prose=True, said=(*names, *hidden)))
-    return Dataset(tuple(parts), tuple(unsearched), commit)
+    called = Part("", NAMES, "", "", "text", prose=True, said=(*names, *hidden))
+    return Dataset(tuple(parts), tuple(unsearched), commit, called)
 
 
 _NOTHING: Final[list[Part]] = []

@@ -35,7 +35,7 @@ _ESCAPE: Final = re.compile(
     re.IGNORECASE,
 )
 _ENTITY: Final = re.compile(r"&(?:#\d{1,7};?|#[xX][0-9a-fA-F]{1,6};?|[A-Za-z]{2,24};)")
-_TAGS: Final = re.compile(r"(?<=[0-9A-Za-z])(?:\s*</?[A-Za-z][^<>]{0,200}>\s*)+(?=[0-9A-Za-z])")
+_TAGS: Final = re.compile(r"(?<=[0-9A-Za-z])(?:\s*+</?[A-Za-z][^<>]{0,200}+>)++\s*+(?=[0-9A-Za-z])")
 _TWICE_UTF8: Final = re.compile(
     "[\u00c2-\u00c5][\u0080-\u00bf\u0152\u0153\u0160\u0161\u0178\u017d\u017e\u0192\u02c6\u02dc\u2013-\u203a\u20ac\u2122]"
 )

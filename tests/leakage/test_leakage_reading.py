@@ -177,9 +177,9 @@ def test_every_text_of_a_row_has_its_place() -> None:
         "by_patient": {"Q1234567": {"x": True, "y": None}, "plain": ["z"]},
     }
     assert row_texts(row) == [
-        ("messages[0].content", "one"), ("messages[1].content", "two"), ("messages[1].tool_calls[0].id", "t1"), ("n", "3"),
-        ("score", "1.10"), ("born", "1932-12-29"), ("raw", '{"a": 1}'), ("by_patient.Q1234567 (key)", "Q1234567"),
-        ("by_patient.plain[0]", "z"),
+        ("messages[0].content", "one"), ("messages[1].content", "two"), ("n", "3"), ("score", "1.10"), ("born", "1932-12-29"),
+        ("raw", '{"a": 1}'), ("by_patient.plain[0]", "z"), ("messages[1].tool_calls[0].id", "t1"),
+        ("by_patient.Q1234567 (key)", "Q1234567"),
     ]  # fmt: skip
     assert row_texts("alone") == [("", "alone")]
 
