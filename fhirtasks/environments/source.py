@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import fcntl
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 from fhirtasks.episodes.code import CodeEnvironment
@@ -66,13 +66,17 @@ def source(folder: Path, split: str) -> Source:
     return _source(folder, split, os.getpid())
 
 
+_OPEN: list[ExitStack] = []
+
+
 @cache
 def _source(folder: Path, split: str, process: int) -> Source:
     # A process that was forked opens its own: a DuckDB connection does not work there, since its threads stay behind, and to
     # close it would wait for them for ever.
     opened = ExitStack()
     found = opened.enter_context(open_tasks(folder, split=split))
-    atexit.register(lambda: opened.close() if os.getpid() == process else None)
+    _OPEN.append(opened)  # else multiprocessing lets go of it in a forked process, which closes it
+    Finalize(None, opened.close, exitpriority=0)  # at the end of this process, also where multiprocessing started it
     return Source(folder, split, found)
 
 
