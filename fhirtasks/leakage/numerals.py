@@ -50,11 +50,12 @@ def digits(match: re.Match[str]) -> str:
     """What :data:`NUMBERS` matched, in digits; what stands between two numbers stays, if it is one character."""
     run = match.group()
     words = list(_WORD.finditer(run))
+    names = [word.group().lower() for word in words]
     written: list[str] = []
     place = last = 0
     while place < len(words):
         begin = words[place].start()
-        number, place = _read([word.group().lower() for word in words], place)
+        number, place = _read(names, place)
         between = run[last:begin]
         written += [between if len(between) < 2 else "-", number] if last else [number]
         last = words[place - 1].end()
