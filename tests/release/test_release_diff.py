@@ -259,7 +259,11 @@ CHANGED: dict[str, tuple[Callable[[Rows], None], list[str], str]] = {
     "split": (lambda rows: rows[3].update(split="test"), ["split"], "major"),
     "tokens": (lambda rows: rows[3].update(tokens=7), ["tokens"], "minor"),
     "id": (lambda rows: rows[3].update(id="0" * 24), ["id"], "minor"),
-    "task": (lambda rows: rows[3].update(task=rows[3]["task"].replace('"1"', '"2"')), ["task"], "minor"),
+    "task": (
+        lambda rows: rows[3].update(task=rows[3]["task"].replace('"version":"', '"version":"9')),
+        ["task"],
+        "minor",
+    ),
 }
 
 
