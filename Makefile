@@ -10,7 +10,7 @@ dataset: .venv/core.stamp
 	$(BIN)/fhirtasks verify dataset
 
 test: .venv/test.stamp lint
-	$(BIN)/python -m pytest -n 2 -m "not proof"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not proof"
 
 lint: .venv/test.stamp
 	$(BIN)/ruff check $(SOURCES)

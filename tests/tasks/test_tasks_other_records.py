@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import observation, patient
 from test_tasks_end_to_end import as_task
 
 import solvers
@@ -16,6 +15,7 @@ from fhirtasks.tasks import registry
 from fhirtasks.tasks.identity import index
 from fhirtasks.tasks.play import play
 from graders import grade
+from tests.tasks.conftest import observation, patient
 
 MakeWorld = Callable[[list[dict[str, Any]]], World]
 GIVEN = ("Ann", "Bo", "Cy", "Di", "Ed", "Flo", "Gus", "Hal")
