@@ -90,7 +90,7 @@ def coverage_again(solved: Solved) -> Raws | None:
 def without_coverage(solved: Solved) -> Raws | None:
     """Straight to fetching. Where the types to fetch follow from coverage alone, an absence has to be read there."""
     raws = solved.calling(lambda one: None if one.name == "coverage" else one)
-    needed = {*solved.question.hops[:1], *solved.question.lacks}
+    needed = {*solved.question.hops[:1], *solved.truth.lacks}
     fetched = bool(needed) and needed <= solved.read.keys()
     return raws if fetched and len(raws) > 1 else None
 

@@ -40,6 +40,24 @@ def type_left_out(solved: Solved) -> Raws | None:
     )
 
 
+def empty_type_left_out(solved: Solved) -> Raws | None:
+    """A type of which the answer rests on nothing is not fetched, and no summary tells that there is nothing."""
+    held = {ref.partition("/")[0] for ref in solved.truth.evidence}
+    open_ = [
+        kind
+        for kind in solved.truth.lacks
+        if kind not in held
+        and process.overlooked(
+            solved.task, [kind], [step for step in solved.steps if step.arguments.get("resource_type") != kind]
+        )
+    ]
+    if not open_:
+        return None
+    return solved.calling(
+        lambda one: None if one.name == "fetch" and one.arguments["resource_type"] == open_[0] else one
+    )
+
+
 def only_coverage(solved: Solved) -> Raws | None:
     """That there is nothing is concluded from a summary that leaves it open."""
     looks = [turn for turn, step in zip(solved.calls, solved.steps, strict=True) if step.name == "coverage"][:1]
@@ -216,7 +234,7 @@ KINDS: Final[dict[str, tuple[str, Damage]]] = {
             *(answers.none_instead, answers.none_for_zero, answers.zero_for_none, answers.false_for_none),
             *(answers.other_type, answers.value_as_text, answers.value_in_list),
         ),
-        "evidence": (never_read, type_left_out, only_coverage, python_left_out),
+        "evidence": (never_read, type_left_out, empty_type_left_out, only_coverage, python_left_out),
         "cited": (nothing_cited, cited_unread, cited_made_up, cited_bare, cited_other),
         "scope": (other_patient_first, other_patient),
         "references": (guessed_reference,),

@@ -61,7 +61,7 @@ def grade(task: Task, episode: Episode, world: World, truth: Truth | None) -> Ve
         checks.append(Check("answer", not same.value, same.value))
     if same.right and isinstance(given, dict):
         hops = [fill(hop, task.slots) for hop in question.hops]
-        checks.append(_evidence(task, truth, hops, question.lacks, read, steps))
+        checks.append(_evidence(task, truth, hops, read, steps))
         checks.append(_cited(task, cited, truth, read, world))
     checks += [process.scope(task, episode, steps, world), process.references(episode, steps), process.ran(steps)]
     if isinstance(given, dict) and all(check.passed for check in checks):
@@ -76,7 +76,6 @@ def _evidence(
     task: Task,
     truth: Truth,
     hops: Sequence[str],
-    lacks: Sequence[str],
     read: process.Read,
     steps: Sequence[process.Step],
 ) -> Check:
@@ -87,11 +86,11 @@ def _evidence(
         return Check("evidence", False, f"{missing[0]} was never fetched ({len(missing)} in all)")
     why = "" if truth.evidence else process.absence(task, hops, steps, truth.reason)
     told = [step for step in steps if step.name != "execute_python"]
-    if why and lacks and not process.overlooked(task, lacks, told):
+    if why and truth.lacks and not process.overlooked(task, truth.lacks, told):
         why = ""  # summaries alone tell that there is nothing at the last hop
     if not why:
         held = {ref.partition("/")[0] for ref in truth.evidence}
-        why = process.overlooked(task, [kind for kind in lacks if kind not in held], steps)
+        why = process.overlooked(task, [kind for kind in truth.lacks if kind not in held], steps)
     return Check("evidence", not why, why)
 
 

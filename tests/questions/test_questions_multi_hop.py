@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 import graders
+from fhirtasks.episodes.types import Call
 from fhirtasks.fhir.jsontext import Json, dumps, loads
 from fhirtasks.graph.scenario import Scenario
 from fhirtasks.graph.world import World, write_world_from_charts
 from fhirtasks.tasks.play import play, replay_task
 from fhirtasks.tasks.questions.multi_hop import QUESTIONS
+from fhirtasks.tasks.questions.types import Truth
 from fhirtasks.tasks.types import Task
+from graders.damage_code import Solved
 from solvers import solver
 
 
@@ -123,6 +126,7 @@ RECORDS: list[dict[str, Any]] = [
     result("k4", "01-04T09:00", 6.1, encounter=to("Encounter/one"), specimen=to("Specimen/tube")),
     result("k5", "01-04T20:00", 7.0),
     result("k7", "03-05T08:00", 3.6, encounter=to("Encounter/two")),
+    result("k8", "05-01T08:30", 3.7, encounter=to("Encounter/three")),
     result("k6", "03-20T08:00", 3.0, valueQuantity={"value": 3.0, "unit": "mmol/L", "comparator": "<"}),
     micro("t1", "CULTURE", "01-03T00:00", ["g1"], encounter=to("Encounter/one")),
     micro("g1", "COLI", "01-03T12:00", ["s1", "s2"]),
@@ -183,6 +187,7 @@ CASES: list[tuple[str, dict[str, str], str, Json]] = [
     ("ward_at_peak", {**K, **YEAR}, "none", "not_recorded"),
     ("ward_at_peak", {**K, "t_from": "2150-03-01", "t_to": "2150-04-01"}, "string", "Bay 3"),
     ("ward_at_peak", {**K, "t_from": "2150-04-01", "t_to": "2150-05-01"}, "none", "no_matching_record"),
+    ("ward_at_peak", {**K, "t_from": "2150-05-01", "t_to": "2150-06-01"}, "none", "not_recorded"),
     ("behind_latest_abnormal", {"code": "K", "label": "item K", "t_from": "2150-01-01", "t_to": "2150-01-04T20:00"}, "record",
      {"value": 6.1, "specimen": "item BLOOD", "collected": "2150-01-04T08:30:00", "panel": "item LYTES"}),
     ("behind_latest_abnormal", {"code": "K", "label": "item K", "t_from": "2150-01-01", "t_to": "2150-01-03"}, "none",
@@ -242,3 +247,42 @@ def test_what_is_true_by_hand_is_what_is_found(
 def test_what_is_a_tie_or_has_no_meaning_is_not_asked(family: str, slots: dict[str, str], hospital: World) -> None:
     one = task(family, slots)
     assert graders.truths([one], hospital)[one.id] is None
+
+
+@pytest.mark.parametrize(
+    ("family", "slots", "kind", "needed"),
+    [
+        ("resisted_drug_ordered", {**COLI, "span": "after"}, "MedicationRequest", True),
+        ("ward_at_peak", {**K, "t_from": "2150-05-01", "t_to": "2150-06-01"}, "Encounter", True),
+        ("ward_at_peak", {**K, **YEAR}, "Encounter", False),
+        ("ward_at_peak", {**K, "t_from": "2150-04-01", "t_to": "2150-05-01"}, "Encounter", False),
+        ("peak_in_stay", {**K, **ICU, "place": "last"}, "Observation", False),
+        (
+            "amount_given_in_stay",
+            {**ICU, "drug": "heparin", "unit": "mL", "place": "first"},
+            "MedicationAdministration",
+            True,
+        ),
+        ("discharge_after_longest_stay", {**ICU, "code": "RASH", "label": "item RASH"}, "Encounter", True),
+    ],
+)
+def test_a_type_of_which_nothing_comes_is_looked_at_where_it_matters(
+    family: str, slots: dict[str, str], kind: str, needed: bool, hospital: World
+) -> None:
+    """The code prints the right answer whatever was fetched, so that it runs without what is left out too."""
+    one = task(family, slots)
+    truth = graders.truths([one], hospital)[one.id]
+    assert isinstance(truth, Truth)
+    solved = Solved(one, play(one, hospital, solver(family)), hospital, truth)
+
+    def without(left_out: str) -> list[str]:
+        def change(call: Call) -> Call | None:
+            if call.name == "execute_python":
+                return Call(call.name, {"code": "print(sorted(resources))"})
+            return None if call.arguments.get("resource_type") == left_out else call
+
+        verdict = graders.grade(one, replay_task(one, hospital, solved.calling(change)), hospital, truth)
+        return [f"{check.name}: {check.detail}" for check in verdict.checks if not check.passed]
+
+    assert without("nothing") == []
+    assert without(kind) == ([f"evidence: {kind} was not looked at"] if needed else [])

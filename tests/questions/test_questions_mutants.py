@@ -25,7 +25,7 @@ from solvers import solver
 
 SAMPLE = (
     *("signed_change", "active_conditions", "nth_time_beyond", "which_first", "who_saw_patient", "all_in_range"),
-    *("monthly_means", "vaccinated"),
+    *("monthly_means", "vaccinated", "diagnoses_of_visit"),
 )
 """Families in which every kind of damage and of alternative occurs."""
 

@@ -205,6 +205,7 @@ def test_what_a_call_said_at_length_is_not_said_again_whole(change: Task, popula
     ("family", "branch", "first", "last"),
     [
         ("diagnoses_of_visit", "empty", "Encounter", "Condition"),
+        ("shared_diagnoses", "empty", "Encounter", "Condition"),
         ("mean_last_against_first", "none", "Encounter", "Observation"),
         ("first_result_after_procedure", "none", "Procedure", "Observation"),
         ("change_around_first_order", "none", "MedicationRequest", "Observation"),

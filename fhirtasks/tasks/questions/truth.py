@@ -53,7 +53,8 @@ def _truth(question: Question, told: Mapping[str, Any]) -> Truth:
     )
     reason = (told.get("reason") or question.empty) if value is None else ""
     evidence = tuple(sorted({ref for ref in told.get("evidence") or () if ref is not None}))
-    return Truth(None if value is None else str(value), told.get("unit") or "", evidence, str(branch), reason)
+    lacks = tuple(told["lacks"] or ()) if "lacks" in told else question.lacks
+    return Truth(None if value is None else str(value), told.get("unit") or "", evidence, str(branch), reason, lacks)
 
 
 def _ask(

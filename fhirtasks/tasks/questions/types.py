@@ -26,9 +26,9 @@ class Question:
     ``candidates`` gives ``patient`` and the slots, all VARCHAR, one row per question that could be asked. ``truth`` runs on
     ``asked`` (task, patient, now in µs, t_now as naive text, ``slots`` as MAP) and on ``seen_<table>``, the rows of each
     task's patient, or patients, that are visible at its now (with ``task``, ``t_now``, ``slots``); it gives per task ``value``
-    (JSON text; null for none), ``unit``, ``evidence`` (list of Type/id), and, where not ``empty``, the ``reason`` of a none. A
-    task that it leaves out is ambiguous, a tie, and is not asked. ``branch`` may be given too: else it is ``true`` or
-    ``false`` for booleans, ``found`` or ``none`` for others.
+    (JSON text; null for none), ``unit``, ``evidence`` (list of Type/id), where not ``empty`` the ``reason`` of a none, and where
+    that depends on the question ``lacks`` (list of types). A task that it leaves out is ambiguous, a tie, and is not asked.
+    ``branch`` may be given too: else it is ``true`` or ``false`` for booleans, ``found`` or ``none`` for others.
 
     Two columns of ``candidates`` are no slots: ``owners`` (list of ids), whom the question tells of where that is not
     ``patient`` alone, and ``since`` (µs), after which the present time lies; else it lies after all that is known of the first
@@ -61,7 +61,7 @@ class Question:
     questions of each branch."""
     lacks: tuple[str, ...] = ()
     """Types, besides the first of ``hops``, that may lack what is asked for. Where the answer rests on nothing of such a type, it
-    must have been looked at."""
+    must have been looked at. Where that is so for some questions alone, ``truth`` says for which."""
     needs: str = ""
     """The element that records lack in which a branch has no case."""
 
@@ -80,10 +80,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """The answer by SQL. ``value`` is JSON text, None where there is none, for ``reason``; ``evidence`` holds Type/id."""
+    """The answer by SQL. ``value`` is JSON text, None where there is none, for ``reason``; ``evidence`` holds Type/id, ``lacks``
+    the types that must have been looked at where ``evidence`` has nothing of them."""
 
     value: str | None
     unit: str
     evidence: tuple[str, ...]
     branch: str
     reason: str = ""
+    lacks: tuple[str, ...] = ()

@@ -99,7 +99,7 @@ QUESTIONS: tuple[Question, ...] = (
         ),
     ),
     Question(
-        name="cohort_order_after_diagnosis", code="G11d", category="aggregation", answer="set",
+        name="cohort_order_after_diagnosis", version="2", code="G11d", category="aggregation", answer="set",
         tables=("condition", "medication"), hops=("Condition", "Encounter", "MedicationRequest", "Medication"),
         branches=("some", "empty"), per_patient=12,
         candidates=f"""WITH {_COHORT},
@@ -123,7 +123,8 @@ QUESTIONS: tuple[Question, ...] = (
                 AND left(m.t, 10)::DATE <= left(h.t, 10)::DATE + (m.slots['days']::INT))
             SELECT a.task, coalesce(to_json(list(DISTINCT f.patient ORDER BY f.patient) FILTER (f.patient IS NOT NULL)),
                 '[]')::VARCHAR AS value, '' AS unit, flatten(list(f.refs) FILTER (f.patient IS NOT NULL)) AS evidence,
-                CASE WHEN count(f.patient) > 0 THEN 'some' ELSE 'empty' END AS branch
+                CASE WHEN count(f.patient) > 0 THEN 'some' ELSE 'empty' END AS branch,
+                CASE WHEN a.task IN (SELECT task FROM had) THEN ['MedicationRequest'] END AS lacks
             FROM asked a LEFT JOIN followed f ON f.task = a.task GROUP BY a.task""",
         wordings=(
             "Which of these patients were ordered {drug} within {days} days after being diagnosed with {label} (code {code})?",

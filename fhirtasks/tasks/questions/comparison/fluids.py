@@ -6,7 +6,8 @@ from fhirtasks.tasks.questions.types import Question
 
 QUESTIONS: tuple[Question, ...] = (
     Question(
-        name="intake_minus_output", code="C08", category="comparison", answer="quantity", tables=("medication", "observation"),
+        name="intake_minus_output", version="2", code="C08", category="comparison", answer="quantity",
+        tables=("medication", "observation"),
         hops=("MedicationAdministration", "Observation"), branches=("found", "none"),
         needs="Observation in mL with a category that says output",
         # The category that outputs have is whatever the records call so.
@@ -21,9 +22,14 @@ QUESTIONS: tuple[Question, ...] = (
                     AND comparator IS NULL AND t >= slots['t_from']
                     AND t < slots['t_to']
                 UNION ALL SELECT task, dose, ref FROM seen_medication WHERE type = 'MedicationAdministration'
-                    AND lower(dose_unit) = 'ml' AND dose IS NOT NULL AND t >= slots['t_from'] AND t < slots['t_to'])
+                    AND lower(dose_unit) = 'ml' AND dose IS NOT NULL AND t >= slots['t_from'] AND t < slots['t_to']),
+            timely AS (SELECT DISTINCT task, 'Observation' AS type FROM seen_observation
+                    WHERE t >= slots['t_from'] AND t < slots['t_to']
+                UNION SELECT task, type FROM seen_medication WHERE type = 'MedicationAdministration'
+                    AND t >= slots['t_from'] AND t < slots['t_to'])
             SELECT a.task, round(sum(m.value), 2)::VARCHAR AS value, any_value(a.slots['unit']) AS unit,
-                coalesce(list(m.ref) FILTER (m.ref IS NOT NULL), []) AS evidence
+                coalesce(list(m.ref) FILTER (m.ref IS NOT NULL), []) AS evidence,
+                (SELECT list(t.type ORDER BY t.type) FROM timely t WHERE t.task = a.task) AS lacks
             FROM asked a LEFT JOIN amount m USING (task) GROUP BY a.task
             HAVING sum(m.value) IS NULL OR abs(abs(sum(m.value) * 100) - floor(abs(sum(m.value) * 100)) - 0.5) > 0.0001""",
         wordings=(

@@ -63,8 +63,9 @@ QUESTIONS: tuple[Question, ...] = (
         ),
     ),
     Question(
-        name="shared_diagnoses", code="C09", category="comparison", answer="set", tables=("encounter", "condition"),
-        hops=("Encounter", "Condition"), branches=("some", "empty"), needs="one code in the Conditions of two encounters",
+        name="shared_diagnoses", version="2", code="C09", category="comparison", answer="set", tables=("encounter", "condition"),
+        hops=("Encounter", "Condition"), lacks=("Condition",), branches=("some", "empty"),
+        needs="one code in the Conditions of two encounters",
         candidates=f"""SELECT patient, one, other FROM (SELECT patient FROM condition WHERE encounter <> '' GROUP BY patient
                 HAVING count(DISTINCT encounter) >= 2), {_PAIRS}""",
         truth=f"""{_two_visits(_DIAGNOSES)}

@@ -12,7 +12,8 @@ _NAMED = """SELECT e.reference, x.id, x.name FROM (SELECT DISTINCT {column} AS r
 
 QUESTIONS: tuple[Question, ...] = (
     Question(
-        name="resisted_drug_ordered", code="H01", category="multi_hop", answer="boolean", tables=("member", "medication"),
+        name="resisted_drug_ordered", version="2", code="H01", category="multi_hop", answer="boolean",
+        tables=("member", "medication"),
         hops=("Observation", "Observation", "Observation", "MedicationRequest", "Medication"), branches=("true", "false"),
         needs="Observation of an antibiotic with the value R",
         candidates="""SELECT g.patient, g.code, min(g.display) AS label, place, span
@@ -40,7 +41,8 @@ QUESTIONS: tuple[Question, ...] = (
                     AND len(list_filter(string_split(r.drug, '/'), lambda x: NOT contains(lower(m.drug), trim(x)))) = 0
                 GROUP BY r.task)
             SELECT o.task, (d.refs IS NOT NULL)::VARCHAR AS value, '' AS unit,
-                o.refs || coalesce(d.refs, (SELECT list(ref) FROM resisted r WHERE r.task = o.task), []) AS evidence
+                o.refs || coalesce(d.refs, (SELECT list(ref) FROM resisted r WHERE r.task = o.task), []) AS evidence,
+                CASE WHEN o.task IN (SELECT task FROM resisted) THEN ['MedicationRequest'] END AS lacks
             FROM one o LEFT JOIN ordered d ON d.task = o.task
             WHERE EXISTS (SELECT 1 FROM seen_member m WHERE m.task = o.task AND list_contains(o.ids, m.id))""",
         wordings=(

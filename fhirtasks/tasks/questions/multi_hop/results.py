@@ -86,7 +86,7 @@ QUESTIONS: tuple[Question, ...] = (
         ),
     ),
     Question(
-        name="ward_at_peak", code="H06", category="multi_hop", answer="string", tables=("ward", "observation"),
+        name="ward_at_peak", version="2", code="H06", category="multi_hop", answer="string", tables=("ward", "observation"),
         hops=("Observation", "Encounter", "Location"), branches=("found", "none"),
         candidates=f"""SELECT patient, code, min(display) AS label, unit, left(t, 4) || '-01-01' AS t_from,
                 (left(t, 4)::INT + years)::VARCHAR || '-01-01' AS t_to
@@ -100,7 +100,8 @@ QUESTIONS: tuple[Question, ...] = (
                 FROM ranked WHERE n = 1 GROUP BY task)
             SELECT a.task, to_json(any_value(w.name))::VARCHAR AS value, '' AS unit,
                 CASE WHEN count(w.ref) > 0 THEN [any_value(p.ref), any_value(w.ref)] END AS evidence,
-                CASE WHEN count(p.ref) > 0 THEN 'not_recorded' ELSE 'no_matching_record' END AS reason
+                CASE WHEN count(p.ref) > 0 THEN 'not_recorded' ELSE 'no_matching_record' END AS reason,
+                CASE WHEN any_value(p.encounter) <> '' THEN ['Encounter'] END AS lacks
             FROM asked a LEFT JOIN peak p ON p.task = a.task LEFT JOIN seen_ward w ON w.task = a.task AND w.id = p.encounter
                 AND w.name IS NOT NULL AND (w.t IS NULL OR w.t <= p.t) AND (w.t_end IS NULL OR p.t < w.t_end)
             GROUP BY a.task HAVING coalesce(any_value(p.n), 1) = 1 AND count(w.ref) <= 1""",
@@ -120,7 +121,8 @@ QUESTIONS: tuple[Question, ...] = (
         ),
     ),
     Question(
-        name="behind_latest_abnormal", code="H07", category="multi_hop", answer="record", tables=("specimen", "observation"),
+        name="behind_latest_abnormal", version="2", code="H07", category="multi_hop", answer="record",
+        tables=("specimen", "observation"),
         hops=("Observation", "Specimen", "DiagnosticReport"), branches=("found", "none"),
         needs="Observation.referenceRange",
         candidates="""SELECT patient, code, min(display) AS label, left(t, 4) || '-01-01' AS t_from,
@@ -137,7 +139,8 @@ QUESTIONS: tuple[Question, ...] = (
             panel AS (SELECT r.task, r.ref, r.display, regexp_extract(unnest(r.results), '([^/:]+)$', 1) AS id FROM seen_report r)
             SELECT a.task, CASE WHEN l.ref IS NOT NULL THEN json_object('value', l.value, 'specimen', s.display,
                     'collected', s.t, 'panel', p.display)::VARCHAR END AS value, '' AS unit,
-                [l.ref, s.ref, p.ref] AS evidence
+                [l.ref, s.ref, p.ref] AS evidence,
+                CASE WHEN l.ref IS NOT NULL THEN ['DiagnosticReport'] END AS lacks
             FROM asked a LEFT JOIN latest l ON l.task = a.task LEFT JOIN seen_specimen s ON s.task = a.task AND s.id = l.specimen
             LEFT JOIN panel p ON p.task = a.task AND p.id = l.id
             WHERE l.ref IS NULL OR (l.n = 1 AND s.ref IS NOT NULL)

@@ -14,7 +14,7 @@ _BY_PLACE = "CASE a.slots['place'] WHEN 'first' THEN {t} END, CASE a.slots['plac
 
 QUESTIONS: tuple[Question, ...] = (
     Question(
-        name="peak_in_stay", code="H02", category="multi_hop", answer="quantity", tables=("stay", "observation"),
+        name="peak_in_stay", version="2", code="H02", category="multi_hop", answer="quantity", tables=("stay", "observation"),
         hops=("Encounter", "Encounter", "Observation"), branches=("found", "none", "no_stay"),
         candidates=f"""SELECT o.patient, o.code, min(o.display) AS label, o.unit, stay_class, place
             FROM observation o, {_CLASSES}, {_PLACES}
@@ -38,7 +38,8 @@ QUESTIONS: tuple[Question, ...] = (
                 HAVING count(*) FILTER (ref IS NOT NULL AND (length(t) < 19 OR t_end IS NULL OR length(t_end) < 19)) = 0)
             SELECT s.task, p.value::VARCHAR AS value, s.slots['unit'] AS unit, p.refs || [v.ref] AS evidence,
                 CASE WHEN p.value IS NOT NULL THEN 'found' WHEN s.n > 0 THEN 'none' ELSE 'no_stay' END AS branch,
-                CASE WHEN s.n > 0 THEN 'no_matching_record' ELSE 'false_premise' END AS reason
+                CASE WHEN s.n > 0 THEN 'no_matching_record' ELSE 'false_premise' END AS reason,
+                CASE WHEN s.n > 0 THEN ['Observation'] END AS lacks
             FROM stays s JOIN visit v USING (task) LEFT JOIN peak p USING (task)""",
         wordings=(
             "In the {place} visit, how high did {label} (code {code}) rise, in {unit}, while the patient was in its {stay_class} "
@@ -58,9 +59,9 @@ QUESTIONS: tuple[Question, ...] = (
         ),
     ),
     Question(
-        name="amount_given_in_stay", code="H08", category="multi_hop", answer="quantity", tables=("stay", "medication"),
-        hops=("Encounter", "MedicationAdministration"), branches=("found", "none"),
-        needs="MedicationAdministration.context",
+        name="amount_given_in_stay", version="2", code="H08", category="multi_hop", answer="quantity",
+        tables=("stay", "medication"), hops=("Encounter", "MedicationAdministration"), branches=("found", "none"),
+        lacks=("MedicationAdministration",), needs="MedicationAdministration.context",
         candidates=f"""WITH given AS (SELECT m.patient, lower(m.drug) AS drug, m.dose_unit AS unit
                 FROM medication m JOIN stay s ON s.id = m.encounter
                 WHERE m.type = 'MedicationAdministration' AND m.dose IS NOT NULL AND m.drug IS NOT NULL
@@ -98,7 +99,7 @@ QUESTIONS: tuple[Question, ...] = (
         ),
     ),
     Question(
-        name="discharge_after_longest_stay", code="H11", category="multi_hop", answer="code",
+        name="discharge_after_longest_stay", version="2", code="H11", category="multi_hop", answer="code",
         tables=("stay", "condition"), hops=("Condition", "Encounter", "Encounter"), branches=("found", "none"),
         needs="Encounter.hospitalization.dischargeDisposition",
         candidates=f"""SELECT c.patient, c.code, min(c.display) AS label, stay_class FROM condition c, {_CLASSES}
@@ -113,8 +114,10 @@ QUESTIONS: tuple[Question, ...] = (
                     AND s.class = a.slots['stay_class'] AND length(s.t) = 19 AND length(s.t_end) = 19),
             best AS (SELECT *, rank() OVER (PARTITION BY task ORDER BY seconds DESC) AS n FROM long)
             SELECT a.task, to_json(any_value(b.discharge))::VARCHAR AS value, '' AS unit,
-                flatten(list(b.conditions || [b.ref, b.stay]) FILTER (b.ref IS NOT NULL)) AS evidence
-            FROM asked a LEFT JOIN best b ON b.task = a.task AND b.n = 1 GROUP BY a.task
+                flatten(list(b.conditions || [b.ref, b.stay]) FILTER (b.ref IS NOT NULL)) AS evidence,
+                CASE WHEN EXISTS (SELECT 1 FROM seen_condition c WHERE c.task = a.task AND c.code = a.slots['code']
+                    AND c.encounter <> '') THEN ['Encounter'] END AS lacks
+            FROM asked a LEFT JOIN best b ON b.task = a.task AND b.n = 1 GROUP BY a.task, a.slots
             HAVING count(b.ref) = 0 OR (count(b.ref) = 1 AND count(b.discharge) = 1)""",
         wordings=(
             "Among the visits with the diagnosis {label} (code {code}), take the one with the longest {stay_class} stay: where was "

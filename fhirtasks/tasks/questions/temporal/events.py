@@ -6,7 +6,7 @@ from fhirtasks.tasks.questions.types import Question
 
 QUESTIONS: tuple[Question, ...] = (
     Question(
-        name="within_days_after", code="D10", category="temporal", answer="set", tables=("procedure",),
+        name="within_days_after", version="2", code="D10", category="temporal", answer="set", tables=("procedure",),
         hops=("Procedure", "MedicationRequest", "Medication"), branches=("some", "empty"),
         needs="Procedure followed by another one, or by a MedicationRequest",
         candidates="""SELECT patient, code, min(display) AS label, days, what
@@ -14,7 +14,7 @@ QUESTIONS: tuple[Question, ...] = (
             WHERE code IS NOT NULL AND display IS NOT NULL AND length(t) >= 10 GROUP BY ALL""",
         truth="""WITH done AS (SELECT p.*, left(p.t, 10) AS day, min(left(p.t, 10)) OVER (PARTITION BY p.task) AS index_day
                 FROM seen_procedure p WHERE p.code = p.slots['code'] AND length(p.t) >= 10),
-            start AS (SELECT task, any_value(index_day) AS since, list(ref) AS refs,
+            start AS (SELECT task, any_value(index_day) AS since, list(ref) AS refs, any_value(slots['what']) AS what,
                     strftime(any_value(index_day)::DATE + any_value(slots['days'])::INTEGER, '%Y-%m-%d') AS until
                 FROM done WHERE day = index_day GROUP BY task),
             event AS (SELECT p.task, left(p.t, 10) AS day, p.code AS item, p.ref FROM seen_procedure p
@@ -23,7 +23,8 @@ QUESTIONS: tuple[Question, ...] = (
                     WHERE m.slots['what'] = 'drugs' AND m.type = 'MedicationRequest' AND m.drug IS NOT NULL AND length(m.t) >= 10)
             SELECT s.task, coalesce(to_json(list(DISTINCT e.item ORDER BY e.item) FILTER (e.item IS NOT NULL)), '[]')::VARCHAR
                     AS value, '' AS unit, coalesce(list(e.ref) FILTER (e.ref IS NOT NULL), []) || any_value(s.refs) AS evidence,
-                CASE WHEN count(e.ref) > 0 THEN 'some' ELSE 'empty' END AS branch
+                CASE WHEN count(e.ref) > 0 THEN 'some' ELSE 'empty' END AS branch,
+                CASE WHEN any_value(s.what) = 'drugs' THEN ['MedicationRequest'] END AS lacks
             FROM start s LEFT JOIN event e ON e.task = s.task AND e.day > s.since AND e.day <= s.until
             GROUP BY s.task HAVING count(DISTINCT e.item) <= 30""",
         wordings=(

@@ -90,7 +90,7 @@ QUESTIONS: tuple[Question, ...] = (
         ),
     ),
     Question(
-        name="care_plan_addresses", code="T14", category="traversal", answer="set", tables=("care_plan",),
+        name="care_plan_addresses", version="2", code="T14", category="traversal", answer="set", tables=("care_plan",),
         hops=("CarePlan", "Condition", "Goal"), branches=("some", "empty"),
         candidates="""SELECT patient, code, min(display) AS label, what FROM care_plan, (VALUES ('conditions'), ('goals')) w(what)
             WHERE status = 'active' AND code IS NOT NULL AND display IS NOT NULL GROUP BY patient, code, what""",
@@ -101,7 +101,9 @@ QUESTIONS: tuple[Question, ...] = (
                 UNION ALL SELECT task, 'goals', id, ref, description FROM seen_goal WHERE description IS NOT NULL)
             SELECT p.task, coalesce(to_json(list(DISTINCT t.name ORDER BY t.name) FILTER (t.ref IS NOT NULL)), '[]')::VARCHAR
                 AS value, '' AS unit, list_concat(list(DISTINCT p.ref), list(t.ref) FILTER (t.ref IS NOT NULL)) AS evidence,
-                CASE WHEN count(t.ref) > 0 THEN 'some' ELSE 'empty' END AS branch
+                CASE WHEN count(t.ref) > 0 THEN 'some' ELSE 'empty' END AS branch,
+                CASE WHEN bool_or(p.target <> '') THEN [CASE any_value(p.what) WHEN 'goals' THEN 'Goal' ELSE 'Condition' END] END
+                AS lacks
             FROM plan p LEFT JOIN target t ON t.task = p.task AND t.what = p.what
                 AND t.id = regexp_extract(p.target, '([^/:]+)$', 1)
             GROUP BY p.task""",
