@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -29,7 +31,8 @@ def runner(workers: int) -> Iterator[Runner]:
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_with, initargs=(os.getpid(),)) as pool:
 
         def run(function: Callable[[Any], Any], jobs: Sequence[Any]) -> Iterator[Any]:
-            futures = [pool.submit(function, job) for job in jobs]
+            with _held_back():
+                futures = [pool.submit(function, job) for job in jobs]
             try:
                 for future in as_completed(futures):
                     yield future.result()
@@ -45,20 +48,27 @@ def runner(workers: int) -> Iterator[Runner]:
         yield run
 
 
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Ctrl-C waits. Processes started meanwhile are not told of it before ``_leave_with`` has said how they end."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _leave_with(parent: int) -> None:
-    """A worker whose parent was killed ends too, were it killed before the worker was up."""
-    leaving = threading.Event()
+    """A worker whose parent was killed ends too, were it killed before the worker was up. Ctrl-C, which the terminal sends to
+    all of them, ends it without a word: the parent says that it was stopped."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def watch() -> None:
-        while not leaving.wait(0.5):
-            if os.getppid() != parent:
-                os._exit(1)
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-
-    def leave() -> None:  # a thread that is still there when Python ends makes DuckDB's bindings complain
-        leaving.set()
-        thread.join()
-
-    atexit.register(leave)
+    threading.Thread(target=watch, daemon=True).start()
+    # Its results are handed over by then. Taking a large heap apart takes seconds, and makes DuckDB's bindings complain.
+    atexit.register(os._exit, 0)

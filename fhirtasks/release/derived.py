@@ -21,22 +21,27 @@ from fhirtasks.release.report import NAME as REPORT
 from fhirtasks.release.report import without_figures
 from fhirtasks.release.traces import FOLDER
 
+PARTS = 2
+"""The floors are measured in so many jobs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A job of a build or a check: measure the floors on the world of a split, or without a world draw the figures."""
+    """A job of a build or a check: measure a part of the floors on the world of a split, or without a world draw the
+    figures."""
 
     folder: Path
     manifest: dict[str, Any]
     split: str = ""
     world: Path | None = None
+    part: int = 0
 
 
 def draw(job: Drawn) -> tuple[str, Any]:
-    """``floors`` or ``figures``, and what they are."""
+    """``floors`` or ``figures``, and what they are, or this part of them."""
     if job.world is None:
         return "figures", figures(in_order(job.manifest))
-    return "floors", measure(job.folder, job.split, open_world(job.world))
+    return "floors", measure(job.folder, job.split, open_world(job.world), job.part, PARTS)
 
 
 def draw_again(job: Drawn) -> tuple[str, Any]:
@@ -53,10 +58,24 @@ def draw_again(job: Drawn) -> tuple[str, Any]:
 
 
 def jobs(folder: Path, manifest: dict[str, Any], worlds: Mapping[str, Path]) -> list[Drawn]:
-    """The two jobs for a release whose shards are in ``folder`` and whose worlds are at ``worlds``."""
+    """The jobs for a release whose shards are in ``folder`` and whose worlds are at ``worlds``."""
     split = next(iter(in_order(manifest)["splits"]), "")
-    floors = [Drawn(folder, manifest, split, worlds[split])] if split in worlds else []
-    return [*floors, Drawn(folder, manifest)]
+    parts = range(PARTS) if split in worlds else ()
+    return [*(Drawn(folder, manifest, split, worlds[split], part) for part in parts), Drawn(folder, manifest)]
+
+
+def together(found: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """What the jobs gave, by name, in whatever order they ended: the parts of the floors as one, or why there are none."""
+    drawn: dict[str, Any] = {}
+    for name, value in found:
+        before = drawn.get(name)
+        failures = [one for one in (before, value) if isinstance(one, Failure)]
+        if failures:
+            value = min(failures, key=lambda one: one.problem)
+        elif before is not None:
+            value |= {"families": dict(sorted({**before["families"], **value["families"]}.items()))}
+        drawn[name] = value
+    return drawn
 
 
 def check_documents(folder: Path, manifest: dict[str, Any], drawn: Mapping[str, Any]) -> Iterator[Failure | str]:

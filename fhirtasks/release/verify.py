@@ -19,7 +19,7 @@ from fhirtasks.graph.world import write_world_from_charts
 from fhirtasks.leakage.splits import overlaps
 from fhirtasks.release.check import Places, check_derived, check_rows
 from fhirtasks.release.check_pairs import check_pairs, pair_jobs
-from fhirtasks.release.derived import check_documents, check_lengths, draw_again
+from fhirtasks.release.derived import check_documents, check_lengths, draw_again, together
 from fhirtasks.release.derived import jobs as drawing_jobs
 from fhirtasks.release.features import NOTHING
 from fhirtasks.release.lengths import token_counter, tokenizer_digest
@@ -141,7 +141,7 @@ def verify(
                 for problems in run(check_pairs, list(pair_jobs(folder, manifest, worlds, failures))):
                     failures += problems
                 say("writing card, report and traces again")
-                drawn = dict(run(draw_again, drawing_jobs(folder, manifest, worlds)))
+                drawn = together(run(draw_again, drawing_jobs(folder, manifest, worlds)))
         finally:
             close_worlds()
     wrong = {

@@ -10,7 +10,7 @@ from typing import Any
 
 from fhirtasks.graph.store import open_graph, sources
 from fhirtasks.release.code import versions
-from fhirtasks.release.derived import draw, jobs
+from fhirtasks.release.derived import draw, jobs, together
 from fhirtasks.release.documents import documents
 from fhirtasks.release.features import FORMAT, SPLITS
 from fhirtasks.release.lengths import quantiles
@@ -97,7 +97,7 @@ def finish(
     ``sealed`` are the sealed holdouts (:func:`~fhirtasks.leakage.keyed.seal`), None where nothing was held out.
     """
     say("measuring the floors, writing card and report")
-    drawn = dict(run(draw, jobs(staging, manifest, worlds)))
+    drawn = together(run(draw, jobs(staging, manifest, worlds)))
     manifest["floors"] = drawn.get("floors")
     manifest["holdouts"] = None if sealed is None else sealed["holdouts"]
     manifest["policy"] = None if sealed is None else sealed.get("policy")

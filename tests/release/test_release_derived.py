@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from fhirtasks.release import derived, floors
 from fhirtasks.release.floors import LEAST, measure
 from fhirtasks.release.lengths import quantiles, tokenizer_digest
 from fhirtasks.release.manifest import read_manifest
+from fhirtasks.release.processes import close_worlds
 from fhirtasks.release.read import Failure, tables
 from fhirtasks.release.verify import VerifyReport, verify
 from fhirtasks.synthesis.build import BuildConfig, build
@@ -242,3 +245,21 @@ def test_floors_are_measured_on_as_many_tasks_of_each_family(
         assert not any(entry["passed"]["echo"] for entry in measure(release, "train", world)["families"].values())
     finally:
         world.close()
+
+
+def test_the_parts_of_the_floors_are_one_whatever_their_order(release: Path, tmp_path: Path) -> None:
+    manifest = read_manifest(release)
+    columns = (table.to_pylist() for table in tables(release, "charts", "train", 4096))
+    rows = ((row["type"], row["id"], row["patient"], row["raw"]) for part in columns for row in part)
+    write_world_from_charts(rows, "train", tmp_path / "world.duckdb")
+    jobs = derived.jobs(release, manifest, {"train": tmp_path / "world.duckdb"})
+    assert len(jobs) == derived.PARTS + 1
+    try:
+        parts = [derived.draw(job) for job in jobs]
+    finally:
+        close_worlds()
+    for found in (parts, parts[::-1]):
+        assert derived.together(deepcopy(found))["floors"] == manifest["floors"]
+    damaged = [("floors", Failure("b")), ("floors", Failure("a")), parts[0]]
+    for found in itertools.permutations(damaged):
+        assert derived.together(found)["floors"] == Failure("a")
