@@ -14,7 +14,7 @@ from fhirtasks.episodes.environment import run_solver
 from fhirtasks.episodes.transcripts import transcript
 from fhirtasks.episodes.types import Invalid
 from fhirtasks.errors import UserError
-from fhirtasks.evaluation.models import Cut, Speaker
+from fhirtasks.evaluation.models import Cut, InfrastructureError, Speaker, Unasked
 from fhirtasks.printing import progress
 from fhirtasks.tasks.floors import FLOORS, floor
 from fhirtasks.tasks.play import raws_of
@@ -40,12 +40,21 @@ class PasskOptions:
 def diagnose(options: PasskOptions, speaker: Speaker | None) -> dict[str, Any]:
     """The report of :func:`train.passk.report`. UserError for what the user has to put right.
 
-    ``k`` is the fewest attempts that a task has, unless given.
+    ``k`` is the fewest attempts that a task has, unless given. A task of which some attempt could not be asked is left out, and
+    counted in ``unasked``; InfrastructureError if none is left.
     """
     found = source(folder_of(options.dataset, options.revision), options.split)
     tasks = _first(chosen(found.tasks.values(), options.families, None), options.limit if speaker is not None else None)
+    unasked = 0
     if speaker is not None:
-        attempts = sample(found, tasks, speaker, options.samples)
+        attempts, reason = sample(found, tasks, speaker, options.samples)
+        asked = [task for task in tasks if len(attempts[task.id]) == options.samples]
+        unasked = len(tasks) - len(asked)
+        if unasked:
+            progress(f"{unasked:,} of {len(tasks):,} tasks are left out: the model could not be asked ({reason}).")
+        if not asked:
+            raise InfrastructureError(reason)
+        tasks = asked
     else:
         assert options.rollouts is not None
         attempts = recorded(found, options.rollouts)
@@ -63,29 +72,42 @@ def diagnose(options: PasskOptions, speaker: Speaker | None) -> dict[str, Any]:
         Tried(task.id, task.family, difficulty_of(task), tuple(attempts[task.id]), task.id in floors) for task in tasks
     ]
     answers = possible_answers(found.tasks.values())
-    return report(tried, k, answers, guessable=options.guessable)
+    return {"unasked": unasked, **report(tried, k, answers, guessable=options.guessable)}
 
 
-def sample(found: Source, tasks: Sequence[Task], speaker: Speaker, samples: int) -> dict[str, list[Attempt]]:
-    """So many episodes of each task, ``speaker.batch`` at a time; task id -> attempts in their order."""
+def sample(
+    found: Source, tasks: Sequence[Task], speaker: Speaker, samples: int
+) -> tuple[dict[str, list[Attempt]], str]:
+    """So many episodes of each task, ``speaker.batch`` at a time: attempts by task, in their order, and why one that lacks could
+    not be asked."""
     waiting = [task for task in tasks for _ in range(samples)]
     attempts: dict[str, list[Attempt]] = defaultdict(list)
+    reason = ""
     for start in range(0, len(waiting), speaker.batch):
         playing = [(task, found.open(task.id)) for task in waiting[start : start + speaker.batch]]
         cut: set[int] = set()
+        unasked: set[int] = set()
         while going := [
-            place for place, (_, environment) in enumerate(playing) if not environment.done and place not in cut
+            place
+            for place, (_, environment) in enumerate(playing)
+            if not environment.done and place not in cut | unasked
         ]:
             said = speaker([(playing[place][1].task, playing[place][1].messages) for place in going])
             for place, raw in zip(going, said, strict=True):
+                if isinstance(raw, Unasked):
+                    unasked.add(place)
+                    reason = str(raw)
+                    continue
                 playing[place][1].step(raw)
                 if isinstance(raw, Cut):
                     cut.add(place)
         for place, (task, environment) in enumerate(playing):
+            if place in unasked:
+                continue
             judged = found.judge(task.id, environment.episode())
             attempts[task.id].append(attempt_of(judged, place in cut))
         progress(f"{min(start + speaker.batch, len(waiting)):,} of {len(waiting):,} attempts")
-    return attempts
+    return attempts, reason
 
 
 def recorded(found: Source, path: Path) -> dict[str, list[Attempt]]:

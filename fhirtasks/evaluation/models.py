@@ -59,6 +59,10 @@ class Cut(str):
     """A raw assistant text that was cut off at its longest length."""
 
 
+class Unasked(str):
+    """Why there is no assistant text: the model could not be asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Speaker:
     """A model that is asked about up to ``batch`` conversations at a time and gives the next raw assistant text of each."""
@@ -167,12 +171,18 @@ def connect(
 
 
 def endpoint_speaker(endpoint: str, model: str | None, *, batch: int, temperature: float) -> Speaker:
-    """The same server, asked about several conversations at a time."""
+    """The same server, asked about several conversations at a time; :class:`Unasked` where it gives no reply to one."""
     policy = endpoint_policy(endpoint, model, temperature=temperature)
+
+    def say(one: tuple[PublicTask, Sequence[Message]]) -> str:
+        try:
+            return policy(*one)
+        except InfrastructureError as error:
+            return Unasked(str(error))
 
     def speak(asked: Sequence[tuple[PublicTask, Sequence[Message]]]) -> list[str]:
         with ThreadPoolExecutor(batch) as pool:
-            return list(pool.map(lambda one: policy(*one), asked))
+            return list(pool.map(say, asked))
 
     return Speaker(speak, batch)
 

@@ -307,6 +307,11 @@ def _check(config: EvaluationConfig, policies: tuple[str, ...]) -> None:
             raise UserError(f"{config.out} is a folder; give --out a file to write.")
         if not config.out.parent.is_dir():
             raise UserError(f"The folder {config.out.parent} does not exist; create it first.")
+        kept = begun(config.out)
+        if "model" in policies and not config.resume and kept.is_file() and kept.stat().st_size:
+            raise UserError(
+                f"{kept} holds what a run that was broken off has asked: go on with it by --resume, or remove it to begin anew."
+            )
 
 
 def _check_base(config: EvaluationConfig, policies: tuple[str, ...]) -> None:

@@ -215,6 +215,8 @@ def test_a_run_that_was_broken_off_goes_on_and_asks_nothing_twice(
     assert not out.exists() and run.begun(out).read_text(encoding="utf-8").count("\n") == 2
     with run.begun(out).open("a", encoding="utf-8") as file:
         file.write('{"id": "t3", "mess')
+    with pytest.raises(UserError, match=r"go on with it by --resume, or remove it"):
+        evaluate(replace(config, resume=False))
     broken = False
     first = evaluate(config).as_json()
     assert asked == ["t1", "t1", "t2", "t2", "t3", "t3"] and not run.begun(out).exists()

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.train
 
 from fhirtasks.environments.source import source  # noqa: E402
 from fhirtasks.episodes.tools import wire  # noqa: E402
-from fhirtasks.evaluation.models import Cut, Speaker  # noqa: E402
+from fhirtasks.evaluation.models import Cut, InfrastructureError, Speaker, Unasked  # noqa: E402
 from train.attempts import PasskOptions, diagnose, passed_by_floors  # noqa: E402
 from train.cli import app  # noqa: E402
 from train.curriculum import read_curriculum, select  # noqa: E402
@@ -144,6 +144,26 @@ def test_a_model_is_asked_again_and_again_and_judged() -> None:
     assert (pressure["verdict"], pressure["weight"], pressure["figures"]["rate"]) == ("rl", 1.0, 0.5)
     assert pressure["figures"]["truncated"] == 0.5 and pressure["figures"]["valid"] == 0.5
     assert pressure["figures"]["signal"] == 1.0 and found["k"] == 4 and lookup["figures"]["tasks"] == 2
+
+
+def test_tasks_that_could_not_all_be_asked_are_left_out_and_counted() -> None:
+    folder = release("text")
+    said = expert(folder)
+    lost = sorted(said)[0]
+
+    def speak(asked: Any) -> list[str]:
+        return [
+            Unasked("HTTP 503")
+            if public.id == lost
+            else said[public.id][sum(one.role == "assistant" for one in messages)]
+            for public, messages in asked
+        ]
+
+    found = diagnose(PasskOptions(str(folder), samples=2, limit=None), Speaker(speak, 3))
+    assert found["unasked"] == 1 and found["k"] == 2
+    assert sum(one["figures"]["tasks"] for one in found["families"].values()) == len(said) - 1
+    with pytest.raises(InfrastructureError, match="HTTP 503"):
+        diagnose(PasskOptions(str(folder), samples=2), Speaker(lambda asked: [Unasked("HTTP 503")] * len(asked), 3))
 
 
 def test_recorded_attempts_are_judged_and_the_file_is_written(tmp_path: Path) -> None:
