@@ -33,11 +33,13 @@ def unread(task: Task, episode: Episode, world: World, truth: Truth) -> str:
     shown = [(turn.action, turn.observation.text) for turn in turns if turn.observation and _reads(turn.action)]
     if not shown:
         return "nothing was read" if first_post == len(episode.turns) else "nothing was read before the first POST"
-    environment = open_environment(
-        task, world, template=""
-    )  # the prompt plays no part: an empty template saves making it
+    environment = None
     for probe in truth.probes(Read([asked.url for asked, _ in shown], [text for _, text in shown])):
-        environment.service = open_service(task, world, overlay.merged(task.scenario, probe.add, probe.hide))
+        scenario = overlay.merged(task.scenario, probe.add, probe.hide)
+        if environment is None:  # the prompt plays no part: an empty template saves making it
+            environment = open_environment(task, world, scenario=scenario, template="")
+        else:
+            environment.service = open_service(task, world, scenario)
         if not _notices(environment, shown, probe):
             return f"the episode would look the same if {probe.says}"
     return ""

@@ -41,6 +41,7 @@ ROUNDS: Final[dict[Mode, int]] = {"compat": WIRE["rounds"]["compat"], "clinical"
 
 _URL_SAFE = "!#$%&'()*+,/:;=?@~"
 _NEEDS_NO_QUOTE = re.compile(rf"[A-Za-z0-9_.\-{re.escape(_URL_SAFE)}]*", re.ASCII)
+_BEFORE, _AFTER = WIRE["get_ok"].split("{body}")
 _LOOPBACK = re.compile(r"^(https?://)127\.0\.0\.1(?=[:/?]|$)", re.IGNORECASE)
 
 
@@ -151,7 +152,7 @@ class Environment:
         sent = _quoted(url)
         response = self.service.request("GET", self._address(sent))
         if response.status < 400:
-            return Observation(WIRE["get_ok"].format(body=response.body), response.status, response.body)
+            return _shown(response)
         return self._refusal("get_failed", sent, response)
 
     def _post(self, action: Post) -> Observation:
@@ -170,7 +171,7 @@ class Environment:
         if response.status >= 400:
             return self._refusal("post_failed", sent, response)
         if response.status != 201:  # a search by POST
-            return Observation(WIRE["get_ok"].format(body=response.body), response.status, response.body)
+            return _shown(response)
         headers = {name.lower(): value for name, value in response.headers.items()}
         location = headers.get("location", "")
         return Observation(
@@ -228,6 +229,11 @@ class Environment:
         if url.startswith(self.task.base) or urlsplit(self.task.base).hostname != "localhost":
             return url
         return _LOOPBACK.sub(r"\1localhost", url)
+
+
+def _shown(response: Response) -> Observation:
+    """What a request that was answered shows."""
+    return Observation(f"{_BEFORE}{response.body}{_AFTER}", response.status, response.body)
 
 
 def _quoted(url: str) -> str:

@@ -56,7 +56,8 @@ def open_service(task: Task, world: World, scenario: Scenario | None = None) -> 
 
 def play(task: Task, world: World, solver: Solver) -> Episode:
     """The solver's episode of this task."""
-    return run_solver(solver, task.public(), open_environment(task, world))
+    environment = open_environment(task, world)
+    return run_solver(solver, environment.task, environment)
 
 
 def raws_of(messages: Iterable[Message], protocol: Protocol) -> list[str]:
