@@ -56,10 +56,9 @@ def _issues(resource: dict[str, Json], text: str) -> Iterator[str]:
     if not isinstance(type, str) or type not in RESOURCE_TYPES:
         yield f"resourceType: {type!r} is no R4 resource type"
         return
-    found = False
-    for issue in _resource(resource, type, None):
-        found = True
-        yield issue
+    found: list[str] = []
+    _resource(resource, type, None, found)
+    yield from found
     if found or type in UNMODELLED:
         return
     # Every value has been looked at; what the models could add is about the shape, and shapes repeat.
@@ -116,26 +115,26 @@ _COMMON = "DomainResource"
 """Has the elements that all resources have."""
 
 
-def _resource(resource: Json, path: str, within: dict[str, Json] | None) -> Iterator[str]:
+def _resource(resource: Json, path: str, within: dict[str, Json] | None, issues: list[str]) -> None:
     """``within`` is the resource that contains this one, None for one that stands by itself."""
     type = resource.get("resourceType") if isinstance(resource, dict) else None
     if not isinstance(type, str) or type not in RESOURCE_TYPES:
-        yield f"{path}.resourceType: {type!r} is no R4 resource type"
+        issues.append(f"{path}.resourceType: {type!r} is no R4 resource type")
         return
     ids = frozenset(id for id in _contained(resource if within is None else within).values() if isinstance(id, str))
     if within is not None and "contained" in resource:
-        yield f"{path}.contained: a contained resource holds none itself (dom-2)"
+        issues.append(f"{path}.contained: a contained resource holds none itself (dom-2)")
     elif within is None and ids:
         named = set(_local_names(resource))
         for place, id in _contained(resource).items():
             if f"#{id}" not in named and "#" not in _local_names(resource["contained"][place]):
-                yield f"{path}.contained[{place}]: nothing refers to it (dom-3)"
+                issues.append(f"{path}.contained[{place}]: nothing refers to it (dom-3)")
     members = {k: v for k, v in resource.items() if k != "resourceType"}
     if type in UNMODELLED:  # nothing is known of them but what every resource has
         common = elements_of(_COMMON)[0]
         members = {k: v for k, v in members.items() if k.removeprefix("_") in common}
         type = _COMMON
-    yield from _object(members, type, path, Within(resource, ids))
+    _object(members, type, path, Within(resource, ids), issues)
 
 
 def _contained(resource: dict[str, Json]) -> dict[int, Json]:
@@ -155,38 +154,38 @@ def _local_names(node: Json) -> Iterator[str]:
             yield from _local_names(item)
 
 
-def _object(node: Json, type: str, path: str, within: Within) -> Iterator[str]:
+def _object(node: Json, type: str, path: str, within: Within, issues: list[str]) -> None:
     if not isinstance(node, dict):
-        yield f"{path}: should be an object ({type})"
+        issues.append(f"{path}: should be an object ({type})")
         return
     if not node and type not in RESOURCE_TYPES and type != _COMMON:
-        yield f"{path}: is empty (ele-1)"
+        issues.append(f"{path}: is empty (ele-1)")
         return
     table, choices = elements_of(type)
     for name, value in node.items():
         element = table.get(name)
         if element is not None:
-            yield from _values(value, element, f"{path}.{name}", node.get(f"_{name}"), within)
+            _values(value, element, f"{path}.{name}", node.get(f"_{name}"), within, issues)
         elif name.startswith("_") and (shadowed := table.get(name[1:])) is not None and shadowed.primitive:
-            yield from _shadow(value, shadowed, f"{path}.{name}", within)
+            _shadow(value, shadowed, f"{path}.{name}", within, issues)
         else:
-            yield f"{path}.{name}: is no element of {type}"
+            issues.append(f"{path}.{name}: is no element of {type}")
     here = {name.removeprefix("_") for name in node}
     for name in _required(type):
         if name not in here:
-            yield f"{path}.{name}: is required"
+            issues.append(f"{path}.{name}: is required")
     for choice, (names, required) in choices.items():
         present = [name for name in names if name in here]
         if len(present) > 1:
-            yield f"{path}.{choice}[x]: holds {' and '.join(present)}, of which only one may be present"
+            issues.append(f"{path}.{choice}[x]: holds {' and '.join(present)}, of which only one may be present")
         elif required and not present:
-            yield f"{path}.{choice}[x]: is required"
+            issues.append(f"{path}.{choice}[x]: is required")
     rule = RULES.get(type)
     if rule is not None:
         for message in rule(node):
-            yield f"{path}: {message}"
+            issues.append(f"{path}: {message}")
     if type == "Reference":
-        yield from _reference_issues(node, path, within.ids)
+        _reference_issues(node, path, within.ids, issues)
 
 
 @cache
@@ -194,70 +193,72 @@ def _required(type: str) -> tuple[str, ...]:
     return tuple(name for name, element in elements_of(type)[0].items() if element.required)
 
 
-def _values(value: Json, element: Element, path: str, shadow: Json, within: Within) -> Iterator[str]:
+def _values(value: Json, element: Element, path: str, shadow: Json, within: Within, issues: list[str]) -> None:
     if not element.many:
         if isinstance(value, list):
-            yield f"{path}: may not be a list"
+            issues.append(f"{path}: may not be a list")
         else:
-            yield from _value(value, element, path, within)
+            _value(value, element, path, within, issues)
         return
     if not isinstance(value, list):
-        yield f"{path}: should be a list"
+        issues.append(f"{path}: should be a list")
         return
     if not value:
-        yield f"{path}: is an empty list"
+        issues.append(f"{path}: is an empty list")
     for index, item in enumerate(value):
         if item is None and isinstance(shadow, list) and index < len(shadow) and shadow[index] is not None:
             continue  # a primitive that has only an extension
-        yield from _value(item, element, f"{path}[{index}]", within)
+        _value(item, element, f"{path}[{index}]", within, issues)
 
 
-def _value(value: Json, element: Element, path: str, within: Within) -> Iterator[str]:
+def _value(value: Json, element: Element, path: str, within: Within, issues: list[str]) -> None:
     if value is None:
-        yield f"{path}: is null"
+        issues.append(f"{path}: is null")
     elif element.primitive:
         if not PRIMITIVES[element.type](value):
-            yield f"{path}: {_shown(value)} is no {PRIMITIVE_NAMES.get(element.type, element.type)}"
+            issues.append(f"{path}: {_shown(value)} is no {PRIMITIVE_NAMES.get(element.type, element.type)}")
         elif element.codes is not None and value not in element.codes:
-            yield f"{path}: {_shown(value)} is not one of {', '.join(sorted(element.codes))}"
+            issues.append(f"{path}: {_shown(value)} is not one of {', '.join(sorted(element.codes))}")
     elif element.type == "Resource":
         inside = within.resource if path.rpartition(".")[2].startswith("contained[") else None
-        yield from _resource(value, path, inside)
+        _resource(value, path, inside, issues)
     else:
-        yield from _object(value, element.type, path, within)
+        _object(value, element.type, path, within, issues)
         if element.targets is not None and isinstance(value, dict):
-            yield from _target_issues(value, element.targets, path, within.resource)
+            _target_issues(value, element.targets, path, within.resource, issues)
         if element.binding is not None and isinstance(value, dict):
-            yield from _concept_issues(value, element.binding, path)
+            _concept_issues(value, element.binding, path, issues)
 
 
-def _shadow(value: Json, element: Element, path: str, within: Within) -> Iterator[str]:
+def _shadow(value: Json, element: Element, path: str, within: Within, issues: list[str]) -> None:
     """``_birthDate`` and the like: id and extensions of a primitive."""
     if element.many != isinstance(value, list):
-        yield f"{path}: should {'' if element.many else 'not '}be a list"
+        issues.append(f"{path}: should {'' if element.many else 'not '}be a list")
         return
     for item in value if isinstance(value, list) else [value]:
         if item is not None or not element.many:
-            yield from _object(item, "Element", path, within)
+            _object(item, "Element", path, within, issues)
 
 
-def _reference_issues(node: dict[str, Json], path: str, ids: frozenset[Any]) -> Iterator[str]:
+def _reference_issues(node: dict[str, Json], path: str, ids: frozenset[Any], issues: list[str]) -> None:
     if not {"reference", "identifier", "display", "extension", "_reference"} & node.keys():
-        yield f"{path}: says neither reference, identifier nor display"
+        issues.append(f"{path}: says neither reference, identifier nor display")
     text = node.get("reference")
     if isinstance(text, str):
         reference = parse_reference(text)
         if reference.kind == "contained" and reference.id and reference.id not in ids:
-            yield f"{path}.reference: {_shown(text)} names no contained resource (ref-1)"
+            issues.append(f"{path}.reference: {_shown(text)} names no contained resource (ref-1)")
         elif reference.kind == "other":
-            yield f"{path}.reference: {_shown(text)} is no reference; write Type/id"
+            issues.append(f"{path}.reference: {_shown(text)} is no reference; write Type/id")
         elif reference.kind == "relative" and reference.type not in RESOURCE_TYPES:
-            yield f"{path}.reference: {reference.type!r} is no R4 resource type"
+            issues.append(f"{path}.reference: {reference.type!r} is no R4 resource type")
         elif reference.type is not None and node.get("type", reference.type) != reference.type:
-            yield f"{path}.type: is another than that of the reference, {reference.type}"
+            issues.append(f"{path}.type: is another than that of the reference, {reference.type}")
 
 
-def _target_issues(node: dict[str, Json], targets: frozenset[str], path: str, owner: dict[str, Json]) -> Iterator[str]:
+def _target_issues(
+    node: dict[str, Json], targets: frozenset[str], path: str, owner: dict[str, Json], issues: list[str]
+) -> None:
     text = node.get("reference")
     type = None
     if isinstance(text, str):
@@ -270,10 +271,10 @@ def _target_issues(node: dict[str, Json], targets: frozenset[str], path: str, ow
                     type = item.get("resourceType")
     for found in (type, node.get("type")):
         if isinstance(found, str) and found in RESOURCE_TYPES and found not in targets:
-            yield f"{path}: refers to a {found}, but may refer only to {', '.join(sorted(targets))}"
+            issues.append(f"{path}: refers to a {found}, but may refer only to {', '.join(sorted(targets))}")
 
 
-def _concept_issues(node: dict[str, Json], binding: tuple[str, frozenset[str]], path: str) -> Iterator[str]:
+def _concept_issues(node: dict[str, Json], binding: tuple[str, frozenset[str]], path: str, issues: list[str]) -> None:
     system, codes = binding
     codings = node.get("coding")
     if not any(
@@ -283,7 +284,7 @@ def _concept_issues(node: dict[str, Json], binding: tuple[str, frozenset[str]], 
         and code in codes
         for coding in (codings if isinstance(codings, list) else ())
     ):
-        yield f"{path}: needs a coding of {system} with one of {', '.join(sorted(codes))}"
+        issues.append(f"{path}: needs a coding of {system} with one of {', '.join(sorted(codes))}")
 
 
 def _shown(value: Json) -> str:
