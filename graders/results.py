@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
 from fhirtasks.graph.scenario import Scenario
@@ -52,7 +52,10 @@ class Found:
     others: list[str] = field(default_factory=list)
 
 
-# The texts of results are joined last: most are only counted.
+TEXTS = 16_384
+"""Texts of results that are kept for the next cases: a patient is asked about again and again."""
+
+# The texts of the world's results are not asked for here: most results are only counted.
 _QUERY = """
 WITH task AS MATERIALIZED (
     SELECT unnest($key::INTEGER[]) AS key, unnest($patient::VARCHAR[]) AS patient,
@@ -88,8 +91,7 @@ WITH task AS MATERIALIZED (
 ), ranked AS MATERIALIZED (
     SELECT judged.*, counts AND (NOT judged.newest OR date_lo = newest.time) AS chosen FROM judged JOIN newest USING (key)
 )
-SELECT key, one.id, one.date_lo, one.effective, one.value, CASE WHEN plain THEN coalesce(one.raw, r.raw) ELSE '' END, NULL
-FROM (FROM ranked WHERE chosen) one LEFT JOIN resource r ON r.type = 'Observation' AND r.id = one.id
+SELECT key, id, date_lo, effective, value, CASE WHEN plain THEN raw ELSE '' END, NULL FROM ranked WHERE chosen
 UNION ALL
 SELECT key, NULL, NULL, NULL, NULL, NULL, list(id ORDER BY date_lo NULLS FIRST, id) FROM ranked WHERE NOT chosen GROUP BY key
 ORDER BY key, id
@@ -142,12 +144,27 @@ def select(cases: Sequence[Case], world: World) -> dict[str, Found]:
     once = "DISTINCT ON (task.key, r.id)" if any(len(known.get(case.code, ())) > 1 for case in cases) else ""
     available = "available" if world.has_available else "NULL::BIGINT"
     rows = world.db.execute(_QUERY.format(available=available, once=once), values).fetchall()
+    texts = _texts({id for _, id, _, _, _, raw, others in rows if others is None and raw is None}, world)
     for n, id, time, effective, value, raw, others in rows:
         if others is None:
-            found[cases[n].key].counted.append(Result(id, time, effective, value, raw))
+            found[cases[n].key].counted.append(Result(id, time, effective, value, texts[id] if raw is None else raw))
         else:
             found[cases[n].key].others = others
     return found
+
+
+def _texts(ids: Set[str], world: World) -> dict[str, str]:
+    """The JSON texts of these results of the world, by id."""
+    known: dict[str, str] = world.memo.setdefault(("graders.results", "texts"), {})
+    lacking = sorted(ids - known.keys())
+    if lacking:
+        if len(known) + len(lacking) > TEXTS:
+            known = world.memo["graders.results", "texts"] = {id: known[id] for id in ids & known.keys()}
+        rows = world.db.execute(
+            "SELECT id, raw FROM resource WHERE type = 'Observation' AND id IN (SELECT unnest(?::VARCHAR[]))", [lacking]
+        )
+        known.update(rows.fetchall())
+    return known
 
 
 def _of(case: Case) -> Iterable[overlay.Added]:
