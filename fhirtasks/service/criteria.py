@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from fhirtasks.fhir.dates import DAY, search_range
@@ -23,6 +24,7 @@ def unknown_parameter(type: str, name: str) -> SearchError:
     return SearchError(400, "invalid", f"Unknown search parameter {name!r} for {type}; known are: {known}.")
 
 
+@lru_cache(maxsize=4_096)
 def criterion_of(type: str, name: str, value: str) -> Criterion | PatientCriterion:
     """The condition that ``name=value`` puts on a type. SearchError (400) for what a server refuses."""
     plain, _, chain = name.partition(".")

@@ -82,7 +82,10 @@ def _who(world: World, row: PatientRow, rng: random.Random, mode: Mode) -> Ident
 
 def _years(world: World, row: PatientRow) -> list[int]:
     born = int(row.birthdate[:4])
-    years = {moment.local.year for moment in timeline.moments(world, row.id)}
+    known: dict[str, set[int]] = world.memo.setdefault(("fhirtasks.tasks.patients_age", "years"), {})
+    years = known.get(row.id)
+    if years is None:
+        years = known[row.id] = {moment.local.year for moment in timeline.moments(world, row.id)}
     return sorted(year for year in years if year > born) or [born + 1, born + 18, born + 40]
 
 

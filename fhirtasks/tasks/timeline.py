@@ -24,8 +24,7 @@ class Moment:
     @property
     def text(self) -> str:
         """ISO 8601 with seconds and offset."""
-        local = self.local.strftime("%Y-%m-%dT%H:%M:%S") if self.local.year >= 1000 else self.local.isoformat()[:19]
-        return local + self.offset
+        return self.local.isoformat()[:19] + self.offset
 
     @property
     def local(self) -> datetime:
