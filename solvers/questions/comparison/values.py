@@ -66,11 +66,10 @@ def results(code):
             found.append((ref_id(r, "specimen"), v["value"], v.get("unit"), when(r, {EFFECTIVE})[:10], r))
     return found
 
-pairs = []
-for a in results(q["code_one"]):
-    for b in results(q["code_two"]):
-        if a[3] == q["day"] and a[0] == b[0] and a[2] == b[2]:
-            pairs.append((a, b))
+ones = [a for a in results(q["code_one"]) if a[3] == q["day"]]
+others = results(q["code_two"])
+print(len(ones), "of that day,", len(others), "to compare with")
+pairs = [(a, b) for a in ones for b in others if a[0] == b[0] and a[2] == b[2]]
 for a, b in pairs:
     print(a[0], a[1], b[1], a[2])
 if pairs:

@@ -89,7 +89,7 @@ QUESTIONS: tuple[Question, ...] = (
         ),
     ),
     Question(
-        name="same_specimen_ratio", code="C06", category="comparison", answer="number", tables=("observation",),
+        name="same_specimen_ratio", version="2", code="C06", category="comparison", answer="number", tables=("observation",),
         hops=("Observation", "Observation"), branches=("found", "none"),
         needs="Observation.specimen",
         candidates="""SELECT a.patient, a.code AS code_one, any_value(a.display) AS label_one, b.code AS code_two,
