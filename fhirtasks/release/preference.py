@@ -139,6 +139,7 @@ COMMITTED_CODE: Final[dict[str, str]] = {
     # how it was found
     "never_read": "the answer is guessed at once",
     "type_left_out": "what the answer rests on is not fetched",
+    "empty_type_left_out": "that a type has nothing of it is concluded without a look at it",
     "only_coverage": "that there is nothing is concluded from coverage",
     "python_left_out": "what was fetched is never looked into",
     "python_fails": "no run of Python ends well, and the answer is given all the same",
