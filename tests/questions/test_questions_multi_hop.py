@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -286,3 +287,31 @@ def test_a_type_of_which_nothing_comes_is_looked_at_where_it_matters(
 
     assert without("nothing") == []
     assert without(kind) == ([f"evidence: {kind} was not looked at"] if needed else [])
+
+
+def test_two_results_are_compared_where_they_are_of_one_specimen(tmp_path: Path) -> None:
+    """Not with that of another tube of the same day, nor with that of the same tube in another unit."""
+    one, other = {"specimen": to("Specimen/tube")}, {"specimen": to("Specimen/second")}
+    mg = {"value": 9.0, "unit": "mg/dL"}
+    records = [
+        {"resourceType": "Patient", "id": "p", "birthDate": "2100-01-01"},
+        result("k1", "01-01T08:00", 4.5, **one),
+        result("k2", "01-02T08:00", 6.0, **other),
+        result("na1", "01-01T08:00", 1.5, code=coded("NA"), **one),
+        result("a2", "01-01T08:30", 3.0, code=coded("NA"), **other),
+        result("a3", "01-01T08:00", 9.0, code=coded("NA"), valueQuantity=mg, **one),
+    ]
+    write_world_from_charts(
+        [(body["resourceType"], body["id"], "p", dumps(body)) for body in records], "train", tmp_path / "world.duckdb"
+    )
+    world = World.open(tmp_path / "world.duckdb", threads=1)
+    asked = {"code_one": "K", "label_one": "item K", "code_two": "NA", "label_two": "item NA", "day": "2150-01-01"}
+    try:
+        for day, value, reason in (("2150-01-01", "3.0", ""), ("2150-01-03", None, "no_matching_record")):
+            put = task("same_specimen_ratio", {**asked, "day": day})
+            truth = graders.truths([put], world)[put.id]
+            assert isinstance(truth, Truth) and (truth.value, truth.reason) == (value, reason)
+            verdict = graders.grade(put, play(put, world, solver(put.family)), world, truth)
+            assert verdict.passed, verdict.checks
+    finally:
+        world.close()
