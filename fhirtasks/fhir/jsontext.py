@@ -33,8 +33,9 @@ def loads(text: str | bytes) -> Json:
 
 
 def dumps(value: Json) -> str:
-    """Compact JSON text in the order given; a ``Decimal`` is printed digit for digit (``Decimal("1.10")`` -> ``1.10``).
+    """Compact JSON text in the order given; a ``Decimal`` keeps its digits and its precision (``Decimal("1.10")`` -> ``1.10``).
 
+    Below a millionth it is written by its exponent, as Python does: ``0.0000001`` becomes ``1E-7``.
     ValueError for NaN and Infinity.
     """
     try:

@@ -6,7 +6,7 @@ import json
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fhirtasks.fhir.jsontext import Json, _slowly, dumps, loads, minify
@@ -42,12 +42,16 @@ def test_minify_takes_white_space_between_tokens_and_nothing_else(texts: tuple[s
 
 
 @given(NUMBERS)
+@example("0.0000001")
+@example("0.0000010")
 def test_a_decimal_comes_back_with_its_digits(number: str) -> None:
     value = loads(f'{{"value":{number}}}')["value"]
-    again = loads(dumps({"value": value}))["value"]
-    assert again == value
-    if "e" not in number.lower() and number.strip("-0.") != "":
+    text = dumps({"value": value})
+    again = loads(text)["value"]
+    assert again == value and Decimal(again).as_tuple() == Decimal(value).as_tuple()
+    if "e" not in number.lower() and number.strip("-0.") != "" and "E-" not in text:
         assert dumps(value) == number
+    assert "E-" not in text or Decimal(number).adjusted() < -6
 
 
 @pytest.mark.parametrize("number", ["1.10", "0.00", "-5.0", "7.20", "12345678901234567890.12345678901234567890"])
