@@ -27,7 +27,7 @@ class Added:
     body: Json
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1_024)
 def read(raw: str) -> Added:
     """An added resource, parsed once."""
     body = loads(raw)

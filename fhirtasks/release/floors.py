@@ -37,7 +37,8 @@ def measure(folder: Path, split: str, world: World, part: int = 0, parts: int = 
     answers, counts = _answers(folder, split)
     most = max(counts.values(), default=0)
     each = max(LEAST, min(MOST, round(most * SHARE)))
-    rows = sample(folder, "rl", [split], by=("branch",), limit=each * len(counts), depth=each, even=True)
+    limit = each * len(counts)
+    rows = sample(folder, "rl", [split], by=("branch",), limit=limit, depth=each, even=True, columns=("task",))
     try:
         tasks = [task_from_json(row["task"]) for row in rows]
     except (ValueError, TypeError, RecursionError) as error:

@@ -68,7 +68,10 @@ def row_group(folder: Path, path: Path, config: str, number: int, columns: tuple
 
     file = open_shard(folder, path, config)
     try:
-        return file.read_row_group(number, columns=None if columns is None else list(columns))
+        # One thread, and what it needed on the way given back: Arrow's pool keeps for each thread what it once took.
+        found = file.read_row_group(number, columns=None if columns is None else list(columns), use_threads=False)
+        pa.default_memory_pool().release_unused()
+        return found
     except (pa.ArrowException, OSError, ValueError) as error:
         name = path.relative_to(folder).as_posix()
         raise DamagedShard(Failure(f"cannot be read as Parquet: {_line(error)}", file=name, config=config)) from None

@@ -185,15 +185,18 @@ def rl_table(sft: Any, references: Sequence[str], seen: set[str]) -> Any:
         if task not in seen:
             seen.add(task)
             first.append(place)
-    if len(first) < len(sft):
-        sft = sft.take(_array(np.array(first), "int64"))
-        references = [references[place] for place in first]
+    places = _array(np.array(first, "int64"), "int64")
     messages = sft.column("messages").combine_chunks()
-    starts = np.from_dlpack(messages.offsets)[:-1]
-    opening = _array(np.arange(len(sft) + 1), "int32")
-    prompt = pa.ListArray.from_arrays(opening, messages.values.take(_array(starts, "int32")))
-    made = {"id": strings([tasks[place] for place in first]), "prompt": prompt, "reference": strings(references)}
-    return table("rl", {name: made[name] if name in made else sft.column(name) for name in COLUMNS["rl"]})
+    starts = _array(np.from_dlpack(messages.offsets)[:-1][first], "int32")
+    opening = _array(np.arange(len(first) + 1), "int32")
+    made = {
+        "id": strings([tasks[place] for place in first]),
+        "prompt": pa.ListArray.from_arrays(opening, messages.values.take(starts)),
+        "reference": strings([references[place] for place in first]),
+    }
+    # Copied: these columns are small, and would keep a mapped file in memory until their row group is full.
+    kept = sft.select([name for name in COLUMNS["rl"] if name not in made]).take(places)
+    return table("rl", {name: made[name] if name in made else kept.column(name) for name in COLUMNS["rl"]})
 
 
 def runs(values: Any, starts: Any, lengths: Any) -> Any:

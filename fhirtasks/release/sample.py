@@ -42,16 +42,21 @@ def sample(
     budget: int | None = None,
     depth: int = 3,
     even: bool = False,
+    columns: tuple[str, ...] | None = None,
 ) -> list[dict[str, Any]]:
     """At most ``limit`` rows, by split, family, case and row; each with its number in the split as ``row``.
 
     ``by`` are the columns that make a case. With ``longest`` or ``budget`` (characters of all messages of a row, of all
     rows) the first of a case's ``depth`` first rows that fits is taken. ``even`` takes as many rows of every family, not
-    of every case. :class:`DamagedShard` where a shard is damaged.
+    of every case. ``columns`` are read beside those of family and case, all of them unless given. :class:`DamagedShard`
+    where a shard is damaged.
     """
     cells = _cells(folder, config, splits, by, depth)
     turns = list(_turns(cells, splits, limit, depth, even))
-    found = _fetch(folder, config, [place for turn in turns for place in turn])
+    if longest is None and budget is None:  # whatever comes first fits, and no two turns begin with the same row
+        turns = [places[:1] for places in turns[:limit]]
+    read = None if columns is None else ("family", *by, *columns)
+    found = _fetch(folder, config, [place for turn in turns for place in turn], read)
     chosen: dict[Place, dict[str, Any]] = {}
     left = budget
     for turn in turns:
@@ -113,13 +118,15 @@ def _turns(cells: Cells, splits: Sequence[str], limit: int, depth: int, even: bo
     return (places for _, _, places in turns[: 2 * limit])
 
 
-def _fetch(folder: Path, config: str, places: Sequence[Place]) -> dict[Place, dict[str, Any]]:
+def _fetch(
+    folder: Path, config: str, places: Sequence[Place], columns: tuple[str, ...] | None
+) -> dict[Place, dict[str, Any]]:
     """The rows at these places; every row group is read once."""
     groups: dict[tuple[Path, int], list[Place]] = {}
     for place in dict.fromkeys(places):
         groups.setdefault((place.path, place.group), []).append(place)
     found: dict[Place, dict[str, Any]] = {}
     for (path, group), mine in groups.items():
-        table = row_group(folder, path, config, group)
+        table = row_group(folder, path, config, group, columns)
         found.update(zip(mine, table.take(integers([place.offset for place in mine])).to_pylist(), strict=True))
     return found

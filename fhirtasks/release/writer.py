@@ -90,8 +90,10 @@ class ShardWriter:
             rows = pa.concat_tables(self._pending)
             self._writer.write_table(rows, row_group_size=len(rows))
             self._rows[-1] += len(rows)
+            del rows
         self._written += self._pending_bytes
         self._pending, self._pending_bytes = [], 0
+        pa.default_memory_pool().release_unused()  # it would keep what encoding took
         if self._written >= self._shard:
             self._end_shard()
 

@@ -11,6 +11,7 @@ from fhirtasks.fhir.hapi import indented, pretty
 from fhirtasks.service.table import Record
 
 CONTENT_TYPE = "application/fhir+json;charset=UTF-8"
+_ENTRY_END = ',"search":{"mode":"match"}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ def resource_text(record: Record, *, printed: bool) -> str:
     """The body as served, laid out by HAPI's rules if ``printed``."""
     if not printed:
         return record.body
-    text = record.printed.get("alone")
+    text: str | None = record.printed.get("alone")
     if text is None:
         text = record.printed["alone"] = pretty(record.body)
     return text
@@ -59,7 +60,12 @@ def searchset(
     if not printed:
         if not records:
             return head + "}"
-        return f'{head},"entry":[{",".join([_entry(record, base) for record in records])}]}}'
+        pieces = [head, ',"entry":[']
+        for record in records:
+            pieces += _entry(record, base)
+            pieces.append(",")
+        pieces[-1] = "]}"
+        return "".join(pieces)
     head = pretty(head + "}")
     if not records:
         return head
@@ -67,19 +73,20 @@ def searchset(
     return f'{head[:-2]},\n  "entry": [ {entries} ]\n}}'
 
 
-def _entry(record: Record, base: str) -> str:
-    text = record.printed.get(base)
-    if text is None:
+def _entry(record: Record, base: str) -> tuple[str, str, str]:
+    """The entry's text in pieces, of which the body is, nearly always, the one that is stored."""
+    pieces: tuple[str, str, str] | None = record.printed.get(base)
+    if pieces is None:
         url = _quoted(f"{base}{record.type}/{record.id}")
-        text = record.printed[base] = f'{{"fullUrl":{url},"resource":{record.body},"search":{{"mode":"match"}}}}'
-    return text
+        pieces = record.printed[base] = (f'{{"fullUrl":{url},"resource":', record.body, _ENTRY_END)
+    return pieces
 
 
 def _printed_entry(record: Record, base: str) -> str:
     key = (base, "hapi")
-    text = record.printed.get(key)
+    text: str | None = record.printed.get(key)
     if text is None:
-        text = record.printed[key] = indented(pretty(_entry(record, base)), 1)
+        text = record.printed[key] = indented(pretty("".join(_entry(record, base))), 1)
     return text
 
 

@@ -18,7 +18,7 @@ ALWAYS = -(2**63)
 
 
 class Record:
-    """One resource as stored. ``available`` in µs; ``printed`` caches its text by style, ``about`` what a
+    """One resource as stored. ``available`` in µs; ``printed`` caches its text, or the pieces of it, by style, ``about`` what a
     summary needs of it: both are shared by all episodes.
 
     ``members`` are those of the parsed text where they are kept: by an episode's own layer, which is small and whose tables are
@@ -38,7 +38,7 @@ class Record:
     ) -> None:
         self.type, self.id, self.patient, self.raw, self.members = type, id, patient, raw, members
         self.available = ALWAYS if available is None else available
-        self.printed: dict[Any, str] = {}
+        self.printed: dict[Any, Any] = {}
         self.about: Any = None
         self._found: dict[tuple[str, str], tuple[Any, ...]] | None = None if members is None else {}
 

@@ -95,7 +95,8 @@ def make(
         made.dropped.append(Drop(digest, row.family, row.branch, partition.split, reason))
         again.append(row)
 
-    pending = partition.rows
+    planned = partition.rows()
+    pending = planned
     for attempt in range(ROUNDS):
         tried: list[tuple[PlannedRow, Task, Episode, str, int | None]] = []
         again = []
@@ -147,7 +148,7 @@ def make(
         if not again:
             break
         pending = tuple(again)
-    made.kept = [kept[row.id] for row in partition.rows if row.id in kept]
+    made.kept = [kept[row.id] for row in planned if row.id in kept]
     made.pairs = pairs(made.kept, world, paired, forbidden(matcher))
     watch.lap("pairs")
     return made

@@ -59,9 +59,8 @@ class Partition:
     test_wordings: bool = False
     """Whether the test split has wordings of its own, and the others have only the rest."""
 
-    @cached_property
     def rows(self) -> tuple[PlannedRow, ...]:
-        """Its rows in the order of their seeds, so that families and branches come mixed."""
+        """Its rows in the order of their seeds, so that families and branches come mixed; made anew each time."""
         rows = [self._row(family, branch, index) for family, branch, index in self._share()]
         return tuple(sorted(rows, key=lambda row: row.seed))
 

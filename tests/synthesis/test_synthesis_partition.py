@@ -41,7 +41,7 @@ def plan(*names: str, rows: int = 12) -> Partition:
 def test_rows_come_in_the_plans_order_and_repeat(world: World) -> None:
     part = plan("patient_*", "latest_lab")
     one, two = make(part, world), make(part, world)
-    assert [row.task.id for row in one.kept] == [row.id for row in part.rows]
+    assert [row.task.id for row in one.kept] == [row.id for row in part.rows()]
     assert [(row.content_hash, row.task, row.verdict) for row in one.kept] == [
         (row.content_hash, row.task, row.verdict) for row in two.kept
     ]
@@ -54,7 +54,7 @@ def test_a_rejected_episode_is_dropped_and_drawn_again(world: World, monkeypatch
 
     def strict(task: Task, *rest: Any) -> Verdict:
         judged[task.id] += 1
-        if judged[task.id] == 1 and task.id == part.rows[0].id:
+        if judged[task.id] == 1 and task.id == part.rows()[0].id:
             return Verdict.of([Check("answer", False, "because"), Check("evidence", False), Check("completed", True)])
         return grade(task, *rest)
 
@@ -121,7 +121,7 @@ def test_a_family_that_breaks_is_a_drop(world: World, monkeypatch: pytest.Monkey
 
 def test_equal_contents_are_kept_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     part = plan("patient_age")
-    first = part.rows[0]
+    first = part.rows()[0]
     draw = module.draw
 
     def same(row: Any, partition: Partition, world: World, attempt: int) -> Task | None:
