@@ -76,7 +76,8 @@ def test_the_graph_changes_ids_and_not_draws() -> None:
     chosen = families(("latest_lab",))
     quotas = plan_quotas(chosen, 30, ["train"], lambda family, split: True)
     one, other = (
-        plan_partitions(quotas, chosen, mode="clinical", protocol="text", seed=0, graph=graph)[0].rows() for graph in "gh"
+        plan_partitions(quotas, chosen, mode="clinical", protocol="text", seed=0, graph=graph)[0].rows()
+        for graph in "gh"
     )
     assert [row.seed for row in one] == [row.seed for row in other]
     assert not {row.id for row in one} & {row.id for row in other}
