@@ -20,6 +20,7 @@ lint: .venv/test.stamp
 # The long sweeps: kills at random points, large property runs, benchmarks. They print their figures.
 proof: .venv/test.stamp
 	$(BIN)/python -m pytest -m proof -s
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "hypothesis and not proof" --hypothesis-profile=others
 	$(MAKE) bench
 
 bench: .venv/test.stamp

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# How long an example takes says how busy the machine is, not whether the code is right.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# How long an example takes says how busy the machine is, not whether the code is right. ``make test`` tries the same
+# examples each time, ``make proof`` others each time, and ten times as many.
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("others", deadline=None, max_examples=1_000)
+settings.load_profile("same")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -16,7 +16,7 @@ import pytest
 from fhirtasks.graph.load import load
 from fhirtasks.graph.store import open_graph, read
 
-FOLDERS = ["mimic-iv-demo-fhir", "synthea-bundles", "synthea-ndjson"]
+FOLDERS = [pytest.param("mimic-iv-demo-fhir", marks=pytest.mark.proof), "synthea-bundles", "synthea-ndjson"]
 
 
 def parse(text: str | bytes) -> Any:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from hub_double import HubDouble
 
 DOC = Path(__file__).resolve().parents[2] / "docs" / "publishing.md"
@@ -28,6 +29,7 @@ def steps(text: str) -> list[tuple[str, list[str]]]:
     return found
 
 
+@pytest.mark.proof
 def test_the_walk_through_runs_as_written(hub: HubDouble, tmp_path: Path) -> None:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     settings = {**os.environ, "PATH": path, "PYTHONPATH": str(DOC.parents[1])}
